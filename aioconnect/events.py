@@ -1,0 +1,246 @@
+"""What happened during a call, and when: the values that ``on_event`` observes.
+
+The attempt log of a :class:`~aioconnect.ConnectError` is made of the same values: each failed
+attempt is an :class:`Attempt`.  All instants are seconds on ``time.monotonic()``.
+
+They are plain slotted classes, not dataclasses: they are made on the hot path when somebody
+observes, and a frozen dataclass costs several times as much to build.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from .errors import ConnectError
+
+__all__ = [
+    "Attempt",
+    "AttemptCancelled",
+    "AttemptStarted",
+    "Connected",
+    "Event",
+    "GaveUp",
+    "LookupFailed",
+    "LookupStarted",
+    "LookupSucceeded",
+    "RetryScheduled",
+    "SlowedDown",
+    "Stage",
+]
+
+Stage: TypeAlias = Literal[
+    "resolve", "policy", "socket", "bind", "connect", "verify", "tls", "wait", "breaker"
+]
+"""Where an attempt stood: name look-up, address policy, ``socket()``, ``bind()``, ``connect()``,
+the check of the finished connection, the TLS handshake, the wait between rounds, a breaker."""
+
+
+class Event:
+    """Something that happened: ``at`` is its instant on ``time.monotonic()``."""
+
+    __slots__ = ("at", "target")
+
+    def __init__(self, at: float, target: str) -> None:
+        self.at = at
+        self.target = target
+
+    @classmethod
+    def _fields(cls) -> list[str]:
+        """Name the fields of this class, those of its bases first."""
+        return [name for base in reversed(cls.__mro__) for name in getattr(base, "__slots__", ())]
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields())
+        return f"{type(self).__name__}({fields})"
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self._fields())
+
+    __hash__ = None  # type: ignore[assignment]  # the error inside has no value to hash by
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._fields()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+class LookupStarted(Event):
+    """A resolver was asked for the addresses of one family of ``name``."""
+
+    __slots__ = ("family", "name")
+
+    def __init__(self, at: float, target: str, name: str, family: int) -> None:
+        super().__init__(at, target)
+        self.name = name
+        self.family = family
+
+
+class LookupSucceeded(LookupStarted):
+    """Addresses came: ``addresses`` (text), from ``source``, after ``duration`` seconds."""
+
+    __slots__ = ("addresses", "duration", "source")
+
+    def __init__(
+        self,
+        at: float,
+        target: str,
+        name: str,
+        family: int,
+        *,
+        addresses: tuple[str, ...],
+        source: str,
+        duration: float,
+    ) -> None:
+        super().__init__(at, target, name, family)
+        self.addresses = addresses
+        self.source = source
+        self.duration = duration
+
+
+class LookupFailed(LookupStarted):
+    """No address of this family: ``error`` says why."""
+
+    __slots__ = ("error",)
+
+    def __init__(
+        self, at: float, target: str, name: str, family: int, *, error: ConnectError
+    ) -> None:
+        super().__init__(at, target, name, family)
+        self.error = error
+
+
+class AttemptStarted(Event):
+    """A fresh socket is about to be connected to ``address``.
+
+    ``number`` counts the attempts of the call from 1, ``round`` the passes over all addresses
+    from 1; ``family`` is the address family.
+    """
+
+    __slots__ = ("address", "family", "number", "round")
+
+    def __init__(
+        self, at: float, target: str, number: int, round: int, address: Any, family: int
+    ) -> None:
+        super().__init__(at, target)
+        self.number = number
+        self.round = round
+        self.address = address
+        self.family = family
+
+
+class Attempt(Event):
+    """An attempt that failed; also one entry of ``ConnectError.attempts``.
+
+    ``started`` and ``at`` (also ``ended``) are its instants, ``stage`` says how far it came,
+    ``error`` is its own :class:`~aioconnect.ConnectError`, ``tries`` counts the sockets it took
+    (more than one when a Unix socket's backlog was full, or TCP connected to itself).  For a
+    failed name look-up ``address`` is the name and ``stage`` is ``"resolve"``.
+    """
+
+    __slots__ = ("address", "error", "family", "number", "round", "stage", "started", "tries")
+
+    def __init__(
+        self,
+        at: float,
+        target: str,
+        number: int,
+        round: int,
+        address: Any,
+        family: int,
+        *,
+        stage: Stage,
+        started: float,
+        error: ConnectError,
+        tries: int = 1,
+    ) -> None:
+        super().__init__(at, target)
+        self.number = number
+        self.round = round
+        self.address = address
+        self.family = family
+        self.stage = stage
+        self.started = started
+        self.error = error
+        self.tries = tries
+
+    @property
+    def ended(self) -> float:
+        """Return the instant of the failure."""
+        return self.at
+
+    @property
+    def errno(self) -> int | None:
+        """Return the error number, None for our own time limits."""
+        return self.error.errno
+
+
+class AttemptCancelled(AttemptStarted):
+    """An attempt was closed because another one won, or because the call was left."""
+
+    __slots__ = ()
+
+
+class Connected(AttemptStarted):
+    """This attempt won; ``local`` is the socket's own address, ``elapsed`` the call's seconds."""
+
+    __slots__ = ("elapsed", "local")
+
+    def __init__(
+        self,
+        at: float,
+        target: str,
+        number: int,
+        round: int,
+        address: Any,
+        family: int,
+        *,
+        local: Any,
+        elapsed: float,
+    ) -> None:
+        super().__init__(at, target, number, round, address, family)
+        self.local = local
+        self.elapsed = elapsed
+
+
+class RetryScheduled(Event):
+    """A round failed and another follows ``delay`` seconds after ``at``, because of ``error``."""
+
+    __slots__ = ("delay", "error", "round")
+
+    def __init__(
+        self, at: float, target: str, round: int, delay: float, error: ConnectError
+    ) -> None:
+        super().__init__(at, target)
+        self.round = round
+        self.delay = delay
+        self.error = error
+
+
+class GaveUp(Event):
+    """The call ends without a connection: ``error`` is what it raises, ``reason`` why it stops."""
+
+    __slots__ = ("error", "reason")
+
+    def __init__(self, at: float, target: str, reason: str, error: ConnectError) -> None:
+        super().__init__(at, target)
+        self.reason = reason
+        self.error = error
+
+
+class SlowedDown(Event):
+    """``connect_many`` met a local limit (descriptors, ports, buffers) and dials less for now.
+
+    ``limit`` is how many it lets be in flight from here on.
+    """
+
+    __slots__ = ("error", "limit")
+
+    def __init__(self, at: float, target: str, limit: int, error: ConnectError) -> None:
+        super().__init__(at, target)
+        self.limit = limit
+        self.error = error

@@ -1,0 +1,232 @@
+"""What a person may dial: parsing and validation, before any I/O.
+
+The same text must mean the same thing everywhere.  ``getaddrinfo`` takes ``0x7f.1``, ``127.1``,
+``2130706433`` and full-width digits for 127.0.0.1, cuts a host at NUL on one loop, and wraps a
+port modulo 65536; each of these has been a way around somebody's allow-list.  Here they are
+``ValueError``, the same on both loops, and nothing was looked up or opened.
+
+Sources: RFC 1123 section 2.1 and RFC 2181 section 11 (names), RFC 4007 section 11 (scope ids),
+RFC 6943 section 3.1.1 (ambiguous IPv4 spellings), unix(7).
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .errors import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Target", "TargetLike", "parse", "parse_all", "parse_host"]
+
+TargetLike: TypeAlias = "str | tuple[str, int] | tuple[str, int, int, int | str]"
+"""One target: ``"host:port"``, ``"[v6%scope]:port"``, ``"unix:/path"``, ``"unix:@abstract"``, a
+host with the port beside it, or a tuple as the socket module has it."""
+
+_AF_INET, _AF_INET6, _AF_UNIX = int(socket.AF_INET), int(socket.AF_INET6), int(socket.AF_UNIX)
+
+_LABELS = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?", re.ASCII)
+_NUMERIC_LABEL = re.compile(r"(?:[0-9]+|0[xX][0-9A-Fa-f]*)\Z", re.ASCII)
+_SCOPE = re.compile(r"[^\s/%:\[\]\x00-\x1f]{1,15}")
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+_MAX_NAME = 253
+
+
+class Target:
+    """One parsed target.  Immutable; shared freely.
+
+    Attributes:
+        text: how it is printed.
+        host: the host or path as it was meant, without brackets; what TLS verifies.
+        name: the name to look up, or None if there is an address already.
+        port: the port, 0 for a Unix socket.
+        family: the address family, 0 for a name.
+        address: the socket address, None for a name.  An IPv6 scope is a number, or the
+            interface's name, which is looked up when it is dialled.
+    """
+
+    __slots__ = ("address", "family", "host", "name", "port", "text")
+
+    def __init__(self, text: str, host: str, port: int, family: int, address: Any) -> None:
+        self.text = text
+        self.host = host
+        self.name = None if family else host
+        self.port = port
+        self.family = family
+        self.address = address
+
+    def __repr__(self) -> str:
+        return f"<Target {self.text}>"
+
+
+def parse_all(
+    target: TargetLike | Sequence[TargetLike], port: int | None = None
+) -> tuple[Target, ...]:
+    """Parse what ``connect`` takes: one target, or a list of several.
+
+    Raises:
+        ValueError: it cannot mean anything, or could mean two things.
+        TypeError: it is of a wrong type.
+    """
+    if isinstance(target, list):
+        if not target:
+            raise ValueError("an empty list of targets")
+        return tuple([parse(each, port) for each in target])
+    return (parse(target, port),)  # type: ignore[arg-type]  # a tuple is one target
+
+
+def parse(target: TargetLike, port: int | None = None) -> Target:
+    """Parse one target.  With ``port``, ``target`` is a host and nothing else."""
+    if isinstance(target, str):
+        return _parse_text(target) if port is None else parse_host(target, port)
+    if isinstance(target, tuple):
+        if port is not None:
+            raise TypeError("a tuple has its port inside: no second port beside it")
+        return _parse_tuple(target)
+    raise TypeError(f"a target is a str, a tuple or a list of them, not {type(target).__name__}")
+
+
+@lru_cache(maxsize=256, typed=True)  # typed: True is not port 1
+def parse_host(host: str, port: int) -> Target:
+    """Parse a host and a port given separately."""
+    if isinstance(port, bool) or not isinstance(port, int):
+        raise TypeError(f"a port is an int, not {type(port).__name__}")
+    if not 0 < port < 65536:
+        raise ValueError(f"port {port} is not between 1 and 65535")
+    if not isinstance(host, str):
+        raise TypeError(f"a host is a str, not {type(host).__name__}")
+    if ":" in host:
+        return _parse_ipv6(host, port)
+    try:
+        socket.inet_pton(_AF_INET, host)
+    except (OSError, ValueError):
+        pass
+    else:
+        return Target(f"{host}:{port}", host, port, _AF_INET, (host, port))
+    name = _check_name(host)
+    return Target(f"{safe(name)}:{port}", name, port, 0, None)
+
+
+@lru_cache(maxsize=256)
+def _parse_text(text: str) -> Target:
+    if text.startswith("unix:"):
+        return _parse_path(text[5:])
+    if "://" in text:
+        raise ValueError("a target is host:port or unix:/path, not a URL")
+    _refuse_user_information(text)
+    host, colon, digits = text.rpartition(":")
+    if not colon:
+        raise ValueError(f"{_shown(text)} has no port: write host:port, or give the port beside it")
+    if host.startswith("["):
+        if not host.endswith("]"):
+            raise ValueError(f"{_shown(text)}: brackets must close before the port")
+        host = host[1:-1]
+        if ":" not in host:
+            raise ValueError(f"{_shown(text)}: only an IPv6 address stands in brackets")
+    elif ":" in host:
+        raise ValueError(f"{_shown(text)} is ambiguous: write [IPv6 address]:port")
+    if not _PORT.fullmatch(digits):
+        raise ValueError(f"{_shown(text)}: the port is not a number between 1 and 65535")
+    return parse_host(host, int(digits))
+
+
+def _parse_tuple(target: tuple[Any, ...]) -> Target:
+    if len(target) == 2:
+        return parse_host(*target)
+    if len(target) not in (3, 4):
+        raise ValueError(f"a target tuple has two to four elements, not {len(target)}")
+    host, port, flowinfo, scope = (*target, 0)[:4]
+    parsed = parse_host(host, port)
+    if parsed.family != _AF_INET6:
+        raise ValueError("a tuple of more than host and port is an IPv6 socket address")
+    for what, value, most in (("flow label", flowinfo, 2**20), ("scope id", scope, 2**32)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"an IPv6 {what} is an int, not {type(value).__name__}")
+        if not 0 <= value < most:
+            raise ValueError(f"IPv6 {what} {value} is out of range")
+    if scope and parsed.address[3]:
+        raise ValueError("the scope is given twice: in the host and beside it")
+    address = (parsed.address[0], port, flowinfo, scope or parsed.address[3])
+    text = f"[{address[0]}%{address[3]}]:{port}" if address[3] else parsed.text
+    return Target(text, parsed.host, port, _AF_INET6, address)
+
+
+def _parse_path(path: str) -> Target:
+    if not path or path == "@":
+        raise ValueError("unix: needs a path, or @name for an abstract socket")
+    if "\0" in path:
+        raise ValueError("a NUL in the path of a Unix socket")
+    address = "\0" + path[1:] if path.startswith("@") else path
+    return Target(f"unix:{safe(path)}", path, 0, _AF_UNIX, address)
+
+
+def _parse_ipv6(host: str, port: int) -> Target:
+    if host.startswith(("[", "unix:")):
+        raise ValueError(f"{_shown(host)}: beside a port, a host has no brackets or prefix")
+    _refuse_user_information(host)
+    bare, percent, zone = host.partition("%")
+    try:
+        socket.inet_pton(_AF_INET6, bare)
+    except (OSError, ValueError):
+        raise ValueError(f"{_shown(host)} is not an IPv6 address") from None
+    scope: int | str = 0
+    if percent:
+        if zone.isascii() and zone.isdecimal():
+            scope = int(zone)
+            if scope >= 2**32:
+                raise ValueError(f"{_shown(host)}: the scope id is out of range")
+        elif _SCOPE.fullmatch(zone):
+            scope = zone
+        else:
+            raise ValueError(f"{_shown(host)}: no interface can have that name")
+    return Target(f"[{safe(host)}]:{port}", host, port, _AF_INET6, (bare, port, 0, scope))
+
+
+def _check_name(host: str) -> str:
+    """Return the name as it goes to a resolver, in ASCII."""
+    if not host:
+        raise ValueError("an empty host")
+    _refuse_user_information(host)
+    if not host.isprintable() or " " in host:
+        raise ValueError(f"{_shown(host)}: a control character or a space in a host")
+    if not host.isascii():
+        host = _to_ascii(host)
+    if len(host.rstrip(".")) > _MAX_NAME:
+        raise ValueError(f"{_shown(host)}: a name has at most {_MAX_NAME} bytes")
+    if not _LABELS.fullmatch(host):
+        if host.startswith("["):
+            raise ValueError(f"{_shown(host)}: brackets belong to host:port, around IPv6")
+        if any(len(label) > 63 for label in host.split(".")):
+            raise ValueError(f"{_shown(host)}: a label of a name has at most 63 bytes")
+        raise ValueError(f"{_shown(host)} is not a host name")
+    if _NUMERIC_LABEL.match(host.rstrip(".").rpartition(".")[2]):
+        # No top-level domain is a number: it is an IPv4 address in a spelling that programs
+        # read differently (RFC 6943, section 3.1.1).
+        raise ValueError(f"{_shown(host)}: write an IPv4 address as four decimal numbers")
+    return host
+
+
+def _to_ascii(host: str) -> str:
+    try:
+        import idna
+    except ImportError:
+        raise ValueError(
+            f"{_shown(host)} is not ASCII: install aioconnect[idna], or give the xn-- form"
+        ) from None
+    try:
+        return idna.encode(host, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError) as exc:
+        raise ValueError(f"{_shown(host)} is not a valid internationalised name: {exc}") from None
+
+
+def _refuse_user_information(text: str) -> None:
+    if "@" in text:  # not shown: it may hold a password
+        raise ValueError("user information (something before @) does not belong in a target")
+
+
+def _shown(text: str) -> str:
+    return f"'{safe(text)}'"
