@@ -1,0 +1,351 @@
+"""The race between addresses: who is dialled next, when, and for how long (Happy Eyeballs).
+
+The problem: a name has several addresses, some of them dead, and a dead address answers nothing
+at all.  Dialled one after the other, one dead address costs a whole time-out before the next is
+tried; dialled all at once, every connection costs the server several.  RFC 8305 goes between:
+start the attempts one after the other, a quarter of a second apart, let them run side by side,
+and take the first that connects.
+
+This file decides and does nothing else: no socket, no clock, no timer.  It is told that
+addresses came (``offer``), that an attempt failed (``failed``) or must be made again
+(``again``), and what time it is.  It answers with the address to dial now (``start``), with the
+attempts whose time is up (``expired``), and with the instant at which it wants to be asked again
+(``wake``).  Same inputs, same outputs.
+
+The rules, with their sections of RFC 8305:
+
+- Addresses of one name are interleaved by family, ``interleave`` of the first family first
+  (section 4, "First Address Family Count").  What order they have within a family is not decided
+  here: they are offered in the order of RFC 6724.
+- The next attempt starts ``delay`` after the last *start*, or at once when the newest attempt
+  fails (section 5).  The failure of an older attempt leaves that timer alone.  Starting an
+  attempt never ends another.
+- If IPv4 answers before IPv6, its addresses are held back for ``resolution_delay`` from that
+  answer (section 3); an IPv6 answer, also an empty one, ends the wait.  A name whose IPv6 is
+  known never waits for IPv4.
+- Addresses that come later join: the whole list is ordered again, and those that were tried keep
+  the places that they had in it (section 4, last paragraph).
+
+Beyond the RFC:
+
+- No more than ``slots`` attempts are open at a time; an address that finds none free waits for
+  one.  Time is shared so that each address gets its turn: an attempt's limit is what is left of
+  the deadline, divided by the number of turns that the slots still need for the addresses not
+  yet started; two seconds at least (or what is left), ``attempt_timeout`` at most.
+- Several targets are raced in the order given; interleaving happens only inside a name.  A later
+  target overtakes an earlier one whose name is still being looked up only after ``delay``, and
+  never when ``delay`` is None.
+- A local failure (no descriptor left) starts nothing new: another address cannot help.  What is
+  running may still win.
+
+Deliberately not here: RTT-based delays (section 5 allows them; nobody can see the RTT before the
+handshake), a history of addresses that won (state that outlives a call belongs to its owner), and
+the literal "MUST NOT be within 10 ms of the previous start" after an instant *refusal*: no peer
+waits there, and it would cost ten milliseconds where the host has already spoken.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from math import ceil, inf
+from socket import AF_INET6
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from socket import socket
+
+_IPV6 = int(AF_INET6)  # a plain number: comparing enum members is slow
+
+__all__ = [
+    "ATTEMPT_TIMEOUT",
+    "LEAST_DELAY",
+    "LEAST_SHARE",
+    "Candidate",
+    "Endpoint",
+    "Race",
+    "pause",
+]
+
+Endpoint: TypeAlias = tuple[int, int, int, str, Any]
+"""What ``getaddrinfo`` gives: family, type, protocol, canonical name, sockaddr."""
+
+LEAST_DELAY = 0.010
+"""Seconds between two starts at least (RFC 8305, section 5: MUST NOT be less than 10 ms)."""
+ATTEMPT_TIMEOUT = 10.0
+"""Seconds for one attempt where something else can follow and the caller said nothing."""
+LEAST_SHARE = 2.0
+"""Seconds that a fair share of the time left is not cut below (as Go's partial deadline)."""
+
+
+class Candidate:
+    """One address in the race, waiting or running."""
+
+    __slots__ = (
+        "connected",
+        "endpoint",
+        "error",
+        "limit",
+        "number",
+        "resume",
+        "sock",
+        "started",
+        "target",
+        "tries",
+    )
+
+    def __init__(self, endpoint: Endpoint, target: int) -> None:
+        self.endpoint = endpoint
+        self.target = target
+        self.number = 0  # its place in the order of starts, 0 while it waits
+        self.tries = 0
+        self.started = 0.0
+        self.limit = inf
+        self.resume: float | None = None  # when to make it again, while it pauses
+        # For the one who carries the decisions out; the race does not look at these.
+        self.sock: socket | None = None
+        self.error: Any = None
+        self.connected = False
+
+
+class _Target:
+    """What is known of one target: its addresses in order, and what is still awaited."""
+
+    __slots__ = ("awaited", "held", "order", "waiting")
+
+    def __init__(self) -> None:
+        self.order: list[Candidate] = []
+        self.waiting: deque[Candidate] = deque()  # those of ``order`` not yet started
+        self.awaited = True
+        self.held: float | None = None  # until when IPv4 waits for IPv6
+
+
+class Race:
+    """The state of one round over all addresses of a call.
+
+    Args:
+        targets: how many targets there are; each is awaited until it was offered in full.
+        delay: seconds between two starts; None is strictly one after the other.
+        resolution_delay: seconds that IPv4 waits for IPv6 after its answer.
+        slots: how many attempts may be open at a time.
+        interleave: how many addresses of the first family come before the other's first.
+        attempt_timeout: seconds for one attempt at most; None is ``ATTEMPT_TIMEOUT`` where
+            another address or round can follow, else all that is left.
+        started: the instant at which the round begins.
+        deadline: the instant by which the whole call ends.
+        more_rounds: another round can follow this one.
+        first: the number before the first attempt's (attempts count through all rounds).
+    """
+
+    __slots__ = (
+        "_attempt_timeout",
+        "_deadline",
+        "_delay",
+        "_interleave",
+        "_last_start",
+        "_local",
+        "_more_rounds",
+        "_newest",
+        "_next_start",
+        "_resolution_delay",
+        "_slots",
+        "_targets",
+        "number",
+        "running",
+    )
+
+    def __init__(
+        self,
+        *,
+        targets: int = 1,
+        delay: float | None = 0.25,
+        resolution_delay: float = 0.05,
+        slots: int = 6,
+        interleave: int = 1,
+        attempt_timeout: float | None = None,
+        started: float = 0.0,
+        deadline: float = inf,
+        more_rounds: bool = False,
+        first: int = 0,
+    ) -> None:
+        self._delay = delay
+        self._resolution_delay = resolution_delay
+        self._slots = slots if delay is not None else 1
+        self._interleave = interleave
+        self._attempt_timeout = attempt_timeout
+        self._deadline = deadline
+        self._more_rounds = more_rounds
+        self._targets = [_Target()] if targets == 1 else [_Target() for _ in range(targets)]
+        self._newest: Candidate | None = None
+        self._last_start = started
+        self._next_start = started
+        self._local = False
+        self.number = first
+        self.running: list[Candidate] = []
+
+    # What the race is told -----------------------------------------------------------------------
+
+    def offer(
+        self, target: int, endpoints: Sequence[Endpoint], now: float, awaited: Iterable[int] = ()
+    ) -> None:
+        """Take all addresses of ``target`` known by now, best first; replaces earlier offers.
+
+        ``awaited`` are the address families that may still be answered.  An attempt that runs is
+        never dropped; an address not yet started that is no longer offered is.
+        """
+        place = self._targets[target]
+        if not place.order and len(endpoints) == 1:
+            candidate = Candidate(endpoints[0], target)
+            place.order.append(candidate)
+            place.waiting.append(candidate)
+        else:
+            self._merge(place, target, endpoints)
+        families = tuple(awaited)
+        place.awaited = bool(families)
+        if _IPV6 not in families or any(c.endpoint[0] == _IPV6 for c in place.order):
+            place.held = None  # RFC 8305, section 3: IPv6 has answered, or will not
+        elif place.held is None and place.order:
+            place.held = now + self._resolution_delay
+
+    def _merge(self, place: _Target, target: int, endpoints: Sequence[Endpoint]) -> None:
+        """Order the whole list again; candidates that were tried keep their identity."""
+        known = {(c.endpoint[0], c.endpoint[4]): c for c in place.order}
+        seen: dict[tuple[int, Any], Candidate] = {}
+        for endpoint in endpoints:
+            key = (endpoint[0], endpoint[4])
+            if key not in seen:
+                seen[key] = known.get(key) or Candidate(endpoint, target)
+        gone = [c for key, c in known.items() if c.number and key not in seen]
+        place.order = gone + interleaved(list(seen.values()), self._interleave)
+        place.waiting = deque(c for c in place.order if not c.number)
+
+    def failed(self, candidate: Candidate, now: float, *, local: bool = False) -> None:
+        """Take note that an attempt failed; ``local``: for want of something of this host."""
+        self.running.remove(candidate)
+        candidate.resume = None
+        if local:
+            self._local = True
+        if candidate is self._newest:
+            # RFC 8305, section 5: a failure of the newest attempt starts the next at once.
+            self._newest = None
+            self._next_start = now
+
+    def again(self, candidate: Candidate, now: float) -> None:
+        """Take note that an attempt must be made again with a fresh socket, after ``pause``."""
+        candidate.resume = now + pause(candidate.tries)
+
+    # What the race answers -----------------------------------------------------------------------
+
+    def start(self, now: float) -> Candidate | None:
+        """Return the candidate to dial now, or None if there is nothing to start at ``now``."""
+        for paused in self.running:
+            if paused.resume is not None and paused.resume <= now < paused.limit:
+                paused.resume = None
+                paused.tries += 1
+                return paused
+        when, candidate = self._next(now)
+        if candidate is None or when > now:
+            return None
+        if now >= self._deadline and self.number:
+            return None  # out of time; only a call that has tried nothing yet tries once
+        candidate.limit = now + self._share(now)
+        self._targets[candidate.target].waiting.popleft()
+        self.number += 1
+        candidate.number = self.number
+        candidate.tries = 1
+        candidate.started = now
+        self._newest = candidate
+        self._last_start = now
+        if self._delay is not None:
+            self._next_start = now + self._delay
+        self.running.append(candidate)
+        return candidate
+
+    def expired(self, now: float) -> list[Candidate]:
+        """Return the running candidates whose time is up; tell ``failed`` of each."""
+        return [candidate for candidate in self.running if candidate.limit <= now]
+
+    def wake(self, now: float) -> float:
+        """Return the instant at which ``start`` or ``expired`` may have something to say."""
+        when = self._next(now)[0]
+        if when > self._deadline:
+            when = self._deadline
+        for candidate in self.running:
+            if candidate.resume is not None and candidate.resume < when:
+                when = candidate.resume
+            if candidate.limit < when:
+                when = candidate.limit
+        return when
+
+    def over(self, now: float) -> bool:
+        """Tell whether nothing runs and nothing can start any more: the round has failed."""
+        if self.running:
+            return False
+        if self._local or now >= self._deadline:
+            return True
+        return not any(place.awaited or place.waiting for place in self._targets)
+
+    def _next(self, now: float) -> tuple[float, Candidate | None]:
+        """Find the next address to start and the earliest instant for it, inf for not known."""
+        if self._local or len(self.running) >= self._slots:
+            return inf, None
+        earliest = self._next_start
+        waiting = inf
+        overtaking = False
+        for place in self._targets:
+            candidate = place.waiting[0] if place.waiting else None
+            if candidate is not None:
+                when = earliest
+                if overtaking and self._delay is not None:
+                    when = max(when, self._last_start + self._delay)
+                if place.held is not None and place.held > now:
+                    waiting = min(waiting, max(when, place.held))
+                else:
+                    return (when, candidate) if when <= waiting else (waiting, None)
+            if place.awaited or candidate is not None:
+                if self._delay is None:
+                    break
+                overtaking = True
+        return waiting, None
+
+    def _share(self, now: float) -> float:
+        """Compute the seconds that the attempt which starts now may take."""
+        unstarted = 0
+        awaited = False
+        for place in self._targets:
+            awaited = awaited or place.awaited
+            unstarted += len(place.waiting)
+        left = max(self._deadline - now, 0.0)
+        share = left
+        if unstarted > 1:
+            share = max(left / ceil(unstarted / self._slots), min(LEAST_SHARE, left))
+        most = self._attempt_timeout
+        if most is None:
+            if unstarted <= 1 and not (awaited or self._more_rounds):
+                return share
+            most = ATTEMPT_TIMEOUT
+        return min(share, most)
+
+
+def interleaved(candidates: list[Candidate], first: int) -> list[Candidate]:
+    """Alternate the families, ``first`` of the first one at the start; stable within a family.
+
+    RFC 8305, section 4.
+    """
+    families: dict[int, deque[Candidate]] = {}
+    for candidate in candidates:
+        families.setdefault(candidate.endpoint[0], deque()).append(candidate)
+    if len(families) < 2:
+        return candidates
+    queues = list(families.values())
+    ordered = [queues[0].popleft() for _ in range(min(first, len(queues[0])))]
+    queues.append(queues.pop(0))  # the other family's turn
+    while queues:
+        ordered += [queue.popleft() for queue in queues if queue]
+        queues = [queue for queue in queues if queue]
+    return ordered
+
+
+def pause(tries: int) -> float:
+    """Return the seconds before the next try at a full backlog: 1 ms, growing to 0.1 s."""
+    return min(0.001 * 2.0 ** min(tries - 1, 10), 0.1)
