@@ -1,0 +1,106 @@
+"""Connection establishment for asyncio.
+
+``await connect("db.internal", 5432)`` gets from a name and a port to a connected socket: it
+resolves, races the addresses (Happy Eyeballs), keeps its deadline, and fails with an error that a
+person can act on.  Everything public is here; ``aioconnect.blocking`` and ``aioconnect.retry``
+load on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .dialer import Dialer, connect
+from .engine import connect_wait, sock_connect
+from .errors import (
+    AccessDenied,
+    AddressFamilyNotSupported,
+    AddressInUse,
+    AddressNotAvailable,
+    AttemptTimedOut,
+    BacklogFull,
+    CertificateError,
+    CircuitOpen,
+    ConnectError,
+    ConnectionAborted,
+    ConnectionRefused,
+    ConnectionReset,
+    DeadlineExceeded,
+    Help,
+    HostUnreachable,
+    InvalidAddress,
+    NameNotResolved,
+    NetworkDown,
+    NetworkUnreachable,
+    NoBuffers,
+    NotADirectory,
+    NotConnected,
+    PathNotFound,
+    PathUnusable,
+    PeerClosed,
+    PortsExhausted,
+    ProtocolError,
+    SocketBusy,
+    SocketUnusable,
+    TimedOut,
+    TLSError,
+    TooManyOpenFiles,
+    WrongSocketType,
+)
+from .streams import create_connection, open_connection
+
+if TYPE_CHECKING:
+    from . import blocking
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AccessDenied",
+    "AddressFamilyNotSupported",
+    "AddressInUse",
+    "AddressNotAvailable",
+    "AttemptTimedOut",
+    "BacklogFull",
+    "CertificateError",
+    "CircuitOpen",
+    "ConnectError",
+    "ConnectionAborted",
+    "ConnectionRefused",
+    "ConnectionReset",
+    "DeadlineExceeded",
+    "Dialer",
+    "Help",
+    "HostUnreachable",
+    "InvalidAddress",
+    "NameNotResolved",
+    "NetworkDown",
+    "NetworkUnreachable",
+    "NoBuffers",
+    "NotADirectory",
+    "NotConnected",
+    "PathNotFound",
+    "PathUnusable",
+    "PeerClosed",
+    "PortsExhausted",
+    "ProtocolError",
+    "SocketBusy",
+    "SocketUnusable",
+    "TLSError",
+    "TimedOut",
+    "TooManyOpenFiles",
+    "WrongSocketType",
+    "blocking",
+    "connect",
+    "connect_wait",
+    "create_connection",
+    "open_connection",
+    "sock_connect",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("blocking", "retry"):
+        from importlib import import_module
+
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,258 @@
+"""One attempt: a fresh socket, and one address.  The only file that calls ``connect``.
+
+A failed socket is spent: POSIX leaves its state open, and Linux answers the next ``connect`` on it
+with ECONNABORTED once its error was read.  It is closed here, before anything else happens, and a
+new one is made for the next try.
+
+After EINPROGRESS the socket is asked once more at once (the second look): on loopback, on Unix
+sockets and between namespaces of one host the handshake is over when ``connect`` returns, and
+the loop need not be troubled.  On Linux the question is one more ``connect``, which says 0 or
+EISCONN for connected, EALREADY for pending, and else what went wrong.  Elsewhere it is
+``getpeername``, and if there is no peer ``SO_ERROR``.  It is never asked a third time: that could
+begin a new dial.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+import sys
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from . import errors, wait
+from .race import pause
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from .events import Stage
+    from .options import Options
+    from .race import Candidate
+
+__all__ = ["AGAIN", "CONNECTED", "FAILED", "PENDING", "begin", "connecting", "finish"]
+
+CONNECTED, PENDING, FAILED, AGAIN = 0, 1, 2, 3
+"""What became of a socket: connected; wait for POLLOUT; failed and closed; closed, make another."""
+
+SECOND_LOOK = True
+"""Ask once more right after EINPROGRESS.  The benchmark script switches it off to measure what
+it buys; nothing else does."""
+
+SELF_CONNECTS = 3
+"""How many times a socket may meet itself before the attempt counts as refused."""
+
+# Plain integers: an enum member as an argument costs more than the call it is passed to.
+_EISCONN = errno.EISCONN
+_UNDERWAY = frozenset((errno.EINPROGRESS, errno.EALREADY, errno.EINTR))
+_AF_UNIX = int(socket.AF_UNIX)
+_AF_INET6 = int(socket.AF_INET6)
+_INET = frozenset((int(socket.AF_INET), _AF_INET6))
+_TCP = int(socket.IPPROTO_TCP)
+_NONBLOCK = int(getattr(socket, "SOCK_NONBLOCK", 0))
+_LINUX = sys.platform == "linux"
+_IP_BIND_ADDRESS_NO_PORT = 24  # ip(7); the socket module has no name for it before 3.14
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+def begin(candidate: Candidate, options: Options) -> int:
+    """Make a fresh socket and begin to connect it to the candidate's address.
+
+    Leaves the socket in ``candidate.sock`` if it is CONNECTED or PENDING, and the error (built,
+    not raised) in ``candidate.error`` if it FAILED or must be made AGAIN; then nothing is open.
+    An exception that is no ``OSError``, from a caller's hook, comes out unchanged.
+    """
+    family, kind, proto, _, address = candidate.endpoint
+    stage: Stage = "policy"
+    sock: socket.socket | None = None
+    try:
+        if options.address_policy is not None:
+            options.address_policy(candidate.endpoint)
+        stage = "socket"
+        if family == _AF_INET6 and isinstance(address[3], str):
+            address = (*address[:3], socket.if_nametoindex(address[3]))
+        if options.socket_factory is None:
+            sock = socket.socket(family, kind | _NONBLOCK, proto)
+            if not _NONBLOCK:
+                sock.setblocking(False)
+        else:
+            sock = _from_factory(candidate.endpoint, options)
+        if options.socket_options:
+            for option in options.socket_options:
+                sock.setsockopt(*option)
+        if options.local_addr is not None:
+            stage = "bind"
+            _bind(sock, family, options.local_addr)
+        stage = "connect"
+        number = connect_once(sock, family, address)
+        if not number:
+            if proto != _TCP or not _is_self(sock, address):
+                candidate.sock = sock
+                return CONNECTED
+        elif number in _UNDERWAY:
+            candidate.sock = sock
+            return PENDING
+    except OSError as exc:
+        if sock is not None:
+            sock.close()
+        _fail(candidate, options, stage, exc)
+        return FAILED
+    except BaseException:
+        if sock is not None:
+            sock.close()
+        raise
+    if number:
+        sock.close()
+        _fail(candidate, options, "connect", number)
+        # unix(7): a full backlog is EAGAIN, and nothing is in progress.
+        return AGAIN if number == errno.EAGAIN and family == _AF_UNIX else FAILED
+    return _met_itself(candidate, sock)
+
+
+def finish(candidate: Candidate, options: Options) -> int:
+    """Say what became of a PENDING candidate whose socket was reported ready.
+
+    Returns and leaves as ``begin`` does; PENDING if the wake-up was spurious.
+    """
+    sock = candidate.sock
+    assert sock is not None
+    number = wait.outcome(sock)
+    if number == 0:
+        try:
+            if candidate.endpoint[2] != _TCP or not _is_self(sock, candidate.endpoint[4]):
+                return CONNECTED
+            candidate.sock = None
+            return _met_itself(candidate, sock)
+        except OSError as exc:  # reset since: the peer is gone
+            number = exc.errno or errno.ENOTCONN
+    if number == wait.SPURIOUS:
+        return PENDING
+    candidate.sock = None
+    sock.close()
+    _fail(candidate, options, "connect", number)
+    return FAILED
+
+
+def connecting(sock: socket.socket, address: Any) -> Generator[float | None, None, None]:
+    """Connect the caller's own socket: yields None to wait for POLLOUT, an instant to pause.
+
+    The socket is never closed here, and never connected again after a failure.
+
+    Raises:
+        ConnectError: it failed.
+    """
+    started = monotonic()
+    family = int(sock.family)
+    tries = 0
+    try:
+        number = connect_once(sock, family, address)
+        while number == errno.EAGAIN and family == _AF_UNIX:
+            # A full backlog: nothing has begun, so the same socket can be connected again.
+            tries += 1
+            yield monotonic() + pause(tries)
+            number = sock.connect_ex(address)
+        if number in _UNDERWAY:
+            number = wait.SPURIOUS
+            while number == wait.SPURIOUS:
+                yield None
+                number = wait.outcome(sock)
+        if not number:
+            if sock.proto != _TCP or not _is_self(sock, address):
+                return
+            failed = errors.connected_to_itself(address=address, family=family)
+        else:
+            failed = errors.from_errno(number, stage="connect", address=address, family=family)
+    except OSError as exc:
+        failed = errors.from_exception(
+            _with_number(exc, family), stage="connect", address=address, family=family
+        )
+    failed.elapsed = monotonic() - started
+    try:
+        raise failed
+    finally:
+        del failed  # a local that refers to the error would close a cycle through the traceback
+
+
+def connect_once(sock: socket.socket, family: int, address: Any) -> int:
+    """Call ``connect``, and take the second look if it is under way.
+
+    Returns:
+        0 if connected, EINPROGRESS, EALREADY or EINTR if pending, else the errno.
+
+    Source: connect(2).
+    """
+    number = sock.connect_ex(address)
+    if number not in _UNDERWAY or not SECOND_LOOK or family not in _INET:
+        return number
+    if _LINUX:
+        number = sock.connect_ex(address)
+        return 0 if number == _EISCONN else number
+    try:
+        sock.getpeername()
+    except OSError:
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or errno.EINPROGRESS
+    return 0
+
+
+def _from_factory(endpoint: Any, options: Options) -> socket.socket:
+    assert options.socket_factory is not None
+    sock = options.socket_factory(endpoint)
+    if not isinstance(sock, socket.socket):
+        raise TypeError(f"socket_factory must return a socket.socket, not {sock!r}")
+    try:
+        sock.setblocking(False)
+        sock.set_inheritable(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind(sock: socket.socket, family: int, local_addr: Any) -> None:
+    for local_family, address in local_addr:
+        if local_family == family:
+            if _LINUX and family in _INET and address[1] == 0:
+                # Let connect() choose the port: bind() would need one that is free for every
+                # destination, and runs out of them far earlier (ip(7)).
+                sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind(address)
+            return
+    raise OSError(errno.EAFNOSUPPORT, "local_addr has no address of this family")
+
+
+def _is_self(sock: socket.socket, address: Any) -> bool:
+    """Tell whether a TCP socket met itself: its own port was the one it dialled."""
+    local = sock.getsockname()
+    # Other ports, other sockets; where they are alike (which is rare) the peer tells.
+    return bool(local[1] == address[1] and local == sock.getpeername())
+
+
+def _met_itself(candidate: Candidate, sock: socket.socket) -> int:
+    # A plain close would leave the port in TIME_WAIT, and the server could not bind it.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    sock.close()
+    candidate.error = errors.connected_to_itself(
+        address=candidate.endpoint[4], family=candidate.endpoint[0]
+    )
+    return AGAIN if candidate.tries < SELF_CONNECTS else FAILED
+
+
+def _fail(candidate: Candidate, options: Options, stage: Stage, cause: OSError | int) -> None:
+    family, _, _, _, address = candidate.endpoint
+    bound = options.local_addr is not None
+    if isinstance(cause, int):
+        candidate.error = errors.from_errno(
+            cause, stage=stage, address=address, family=family, bound=bound
+        )
+    else:
+        candidate.error = errors.from_exception(
+            _with_number(cause, family), stage=stage, address=address, family=family, bound=bound
+        )
+
+
+def _with_number(exc: OSError, family: int) -> OSError:
+    if family == _AF_UNIX and exc.errno is None and "too long" in str(exc):
+        # Python refuses the path before the kernel can, without a number.
+        return OSError(errno.ENAMETOOLONG, "File name too long")
+    return exc

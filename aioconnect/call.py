@@ -1,0 +1,626 @@
+"""One call, from its targets to a socket: the decisions put to work, for either driver.
+
+``Call.run`` is a generator.  It dials, and where it must wait it yields the instant at which it
+wants to go on if nothing happens before; what happened it finds in ``items``.  A driver waits,
+in an event loop or in poll(2), and nothing else: so the asynchronous engine and its blocking
+twin behave alike, because they are the same code.
+
+Every socket of the call belongs to this generator from ``socket()`` on.  When it is left, by
+return, by an error or by ``close()``, exactly the winner is open, or nothing is.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from random import random
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+from . import attempt, errors, events
+from .race import Race
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from .options import Options
+    from .race import Candidate, Endpoint
+    from .resolve.base import Answer, Resolver
+    from .retry import AddressBackoff
+    from .targets import Target
+
+__all__ = ["Call", "Driver", "logger"]
+
+logger = logging.getLogger("aioconnect")
+
+_AF_INET, _AF_INET6, _AF_UNIX = int(socket.AF_INET), int(socket.AF_INET6), int(socket.AF_UNIX)
+_STREAM = int(socket.SOCK_STREAM)
+_PROTO = {_STREAM: int(socket.IPPROTO_TCP), int(socket.SOCK_DGRAM): int(socket.IPPROTO_UDP)}
+"""Named, not left to the kernel: asyncio sets TCP_NODELAY only where it reads IPPROTO_TCP."""
+
+
+_CONNECTED, _PENDING, _AGAIN = attempt.CONNECTED, attempt.PENDING, attempt.AGAIN
+
+ATTEMPT_NEEDS = 0.05
+"""Seconds that must be left for a round: no pause begins that would leave less."""
+
+
+class Driver(Protocol):
+    """What a call asks of the one who waits for it; results are appended to ``items``."""
+
+    items: list[Any]
+    """Candidates whose socket is ready; ``(target, family, answer or error)`` of look-ups."""
+
+    def watch(self, candidate: Candidate) -> None:
+        """Report the candidate once when its socket is writable."""
+
+    def unwatch(self, candidate: Candidate) -> None:
+        """Forget the candidate; its socket is about to be closed, or handed out."""
+
+    def look_up(self, resolver: Resolver, target: int, name: str, family: int) -> None:
+        """Begin to look up one family of a name."""
+
+    def end_lookups(self, *, finish: bool) -> None:
+        """Leave the look-ups that still run; with ``finish`` they have another second."""
+
+
+class _Name:
+    """What is known of a name in this round."""
+
+    __slots__ = ("awaited", "endpoints", "failures")
+
+    def __init__(self, family: int) -> None:
+        self.awaited = [family] if family else [_AF_INET6, _AF_INET]
+        self.endpoints: list[Endpoint] = []
+        self.failures: list[events.Attempt] = []
+
+
+class Call:
+    """The state of one call."""
+
+    __slots__ = (
+        "_attempts",
+        "_backoff",
+        "_clock",
+        "_io",
+        "_names",
+        "_next",
+        "_observed",
+        "_options",
+        "_permit",
+        "_policy_state",
+        "_previous_delay",
+        "_race",
+        "_reserved",
+        "_rng",
+        "_round",
+        "_round_started",
+        "_targets",
+        "_turns",
+        "deadline",
+        "driver",
+        "sock",
+        "started",
+        "text",
+        "winner",
+    )
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        options: Options,
+        *,
+        clock: Callable[[], float] = monotonic,
+        rng: Callable[[], float] = random,
+        io: Any = attempt,
+    ) -> None:
+        self._targets = targets
+        self._options = options
+        self._clock = clock
+        self._rng = rng
+        self._io = io
+        self.text = targets[0].text if len(targets) == 1 else ", ".join(t.text for t in targets)
+        self.started = clock()
+        self.deadline = self.started + options.timeout
+        self.driver: Driver
+        self.sock: socket.socket | None = None
+        self.winner: Target | None = None
+        self._race: Race | None = None
+        self._round = 0
+        self._attempts: list[events.Attempt] = []
+        self._names: dict[int, _Name] = {}
+        self._backoff: AddressBackoff | None = None  # from the second round on
+        self._previous_delay = 0.0
+        self._policy_state: Any = None
+        self._next = False
+        self._turns = 0  # how often a policy has picked the next address first
+        self._permit: Any = None  # of the breaker, for the round that runs or comes
+        self._reserved = False  # a token of the budget, for the round to come
+        self._observed = options.on_event is not None or logger.isEnabledFor(logging.DEBUG)
+
+    # The rounds ----------------------------------------------------------------------------------
+
+    def run(self) -> Generator[float, None, None]:
+        """Connect: yields until when to wait; leaves ``sock``, and in ``winner`` who won.
+
+        Raises:
+            ConnectError: no connection.
+        """
+        won: Candidate | None = None
+        try:
+            while True:
+                if self._options.breaker is not None and self._permit is None:
+                    self._ask_breaker()
+                won = yield from self._run_round()
+                if won is not None:
+                    break
+                resume = self._after_failure()
+                while self._clock() < resume:
+                    yield resume
+            if self._observed:
+                self._emit_connected(won)
+            self.winner = self._targets[won.target]
+            if self._options.breaker is not None or self._options.budget is not None:
+                self._report_success()
+        except BaseException:
+            won = None
+            raise
+        finally:
+            self._leave(won)
+
+    def _run_round(self) -> Generator[float, None, Candidate | None]:
+        """Race over all addresses once; the winner, or None if all have failed."""
+        options = self._options
+        first = 0
+        self._round += 1
+        if self._race is None:
+            self._round_started = self.started
+        else:
+            first = self._race.number
+            self._begin_next_round()
+        race = self._race = Race(
+            targets=len(self._targets),
+            delay=options.happy_eyeballs_delay,
+            resolution_delay=options.resolution_delay,
+            slots=options.max_concurrent,
+            interleave=options.interleave,
+            attempt_timeout=options.attempt_timeout,
+            started=self._round_started,
+            deadline=self.deadline,
+            more_rounds=options.retry is not None,
+            first=first,
+        )
+        self._find_addresses(race)
+        while True:
+            now = self._clock()
+            while (candidate := race.start(now)) is not None:
+                if self._observed and candidate.tries == 1:
+                    self._emit(events.AttemptStarted(*self._facts(now, candidate)))
+                outcome = self._io.begin(candidate, options)
+                if outcome == _CONNECTED:
+                    return candidate
+                now = self._settle(race, candidate, outcome)
+            if race.over(now):
+                return None
+            yield race.wake(now)
+            items = self.driver.items
+            while items:
+                item = items.pop(0)
+                if isinstance(item, tuple):
+                    self._answered(race, *item)
+                    del item  # it may hold an exception, and this frame would be in its traceback
+                elif item.sock is not None:  # else it ended meanwhile
+                    outcome = self._io.finish(item, options)
+                    if outcome == _CONNECTED:
+                        return item  # type: ignore[no-any-return]
+                    self._settle(race, item, outcome)
+            now = self._clock()
+            for candidate in race.expired(now):
+                self._expire(race, candidate, now)
+
+    def _settle(self, race: Race, candidate: Candidate, outcome: int) -> float:
+        """Carry on with an attempt that has not connected; returns the instant."""
+        if outcome == _PENDING:
+            self.driver.watch(candidate)
+            return self._clock()
+        now = self._clock()
+        if outcome == _AGAIN:
+            race.again(candidate, now)
+        else:
+            error = candidate.error
+            local = error.help is errors.Help.LOCAL
+            race.failed(candidate, now, local=local)
+            self._log(candidate, now)
+        return now
+
+    def _expire(self, race: Race, candidate: Candidate, now: float) -> None:
+        """Close an attempt whose time is up."""
+        if candidate.sock is not None:
+            self._close(candidate)
+            family, _, _, _, address = candidate.endpoint
+            candidate.error = errors.timed_out(
+                whole=now >= self.deadline, stage="connect", address=address, family=family
+            )  # else it was between two tries, and its last error says why
+        race.failed(candidate, now)
+        self._log(candidate, now)
+
+    def _log(self, candidate: Candidate, now: float) -> None:
+        error = candidate.error
+        candidate.error = None
+        error.elapsed = now - candidate.started
+        family, _, _, _, address = candidate.endpoint
+        failed = events.Attempt(
+            now,
+            self._targets[candidate.target].text,
+            candidate.number,
+            self._round,
+            address,
+            family,
+            stage=error.stage,
+            started=candidate.started,
+            error=error,
+            tries=candidate.tries,
+        )
+        self._attempts.append(failed)
+        if self._backoff is not None:
+            self._backoff.failed(address, now)
+        if self._observed:
+            self._emit(failed)
+
+    # Names ---------------------------------------------------------------------------------------
+
+    def _find_addresses(self, race: Race) -> None:
+        """Offer what is known at once; begin to look up the rest, IPv6 first."""
+        for index, target in enumerate(self._targets):
+            if target.name is None:
+                endpoint = self._endpoint(target.family, target.address)
+                race.offer(index, (endpoint,), self._round_started)
+            else:
+                self._names[index] = _Name(self._options.family)
+                self._look_up(race, index, target.name)
+
+    def _look_up(self, race: Race, index: int, name: str) -> None:
+        from .resolve import literal, order
+
+        resolver = self._resolver()
+        peek = getattr(resolver, "peek", None)
+        known = self._names[index]
+        for family in tuple(known.awaited):
+            answer = literal.localhost(name, family)
+            if answer is None and peek is not None:
+                answer = peek(name, family)
+            if answer is not None:
+                known.awaited.remove(family)
+                known.endpoints += self._endpoints(index, family, answer)
+            else:
+                if self._observed:
+                    self._emit(
+                        events.LookupStarted(self._clock(), self._targets[index].text, name, family)
+                    )
+                self.driver.look_up(resolver, index, name, family)
+        if known.endpoints:
+            endpoints = self._in_turn(order.sorted_for_dialling(known.endpoints))
+            race.offer(index, endpoints, self._clock(), known.awaited)
+
+    def _answered(
+        self, race: Race, index: int, family: int, answer: Answer | BaseException
+    ) -> None:
+        """Feed what one look-up brought to the race."""
+        from .resolve import order
+
+        now = self._clock()
+        known = self._names[index]
+        known.awaited.remove(family)
+        target = self._targets[index]
+        assert target.name is not None
+        if isinstance(answer, BaseException):
+            self._lookup_failed(index, family, answer, now)
+        else:
+            known.endpoints += self._endpoints(index, family, answer)
+            if self._observed:
+                self._emit(
+                    events.LookupSucceeded(
+                        now,
+                        target.text,
+                        target.name,
+                        family,
+                        addresses=answer.addresses,
+                        source=answer.source,
+                        duration=answer.duration,
+                    )
+                )
+        endpoints = self._in_turn(order.sorted_for_dialling(known.endpoints))
+        race.offer(index, endpoints, now, known.awaited)
+
+    def _lookup_failed(self, index: int, family: int, exc: BaseException, now: float) -> None:
+        target = self._targets[index]
+        assert target.name is not None
+        if not isinstance(exc, OSError):
+            try:
+                raise exc  # a caller's resolver is broken: its exception comes out unchanged
+            finally:
+                del exc
+        elapsed = now - self._round_started
+        error = errors.from_exception(
+            exc, stage="resolve", target=target.text, address=target.name, elapsed=elapsed
+        )
+        self._names[index].failures.append(
+            events.Attempt(
+                now,
+                target.text,
+                0,
+                self._round,
+                target.name,
+                family,
+                stage="resolve",
+                started=self._round_started,
+                error=error,
+            )
+        )
+        if self._observed:
+            self._emit(events.LookupFailed(now, target.text, target.name, family, error=error))
+
+    def _resolver(self) -> Any:
+        if self._options.resolver is not None:
+            return self._options.resolver
+        from . import resolve
+
+        return resolve.default()
+
+    def _endpoints(self, index: int, family: int, answer: Answer) -> list[Endpoint]:
+        port = self._targets[index].port
+        if family == _AF_INET:
+            return [self._endpoint(family, (text, port)) for text in answer.addresses]
+        addresses = []
+        for text in answer.addresses:
+            bare, _, scope = text.partition("%")
+            number = int(scope) if scope.isdecimal() else scope or 0
+            addresses.append((bare, port, 0, number))
+        return [self._endpoint(family, address) for address in addresses]
+
+    def _endpoint(self, family: int, address: Any) -> Endpoint:
+        kind = self._options.type
+        return family, kind, 0 if family == _AF_UNIX else _PROTO.get(kind, 0), "", address
+
+    # The end -------------------------------------------------------------------------------------
+
+    def _failures(self, now: float) -> list[events.Attempt]:
+        """Return the failures of this round: attempts, and look-ups that matter."""
+        failures = [failed for failed in self._attempts if failed.round == self._round]
+        for index, known in self._names.items():
+            for family in known.awaited if now >= self.deadline else ():
+                self._lookup_failed(index, family, _LookupTimedOut(), now)
+            if not known.endpoints:
+                failures += known.failures
+            else:  # that a name has addresses of one family only is no news
+                failures += [f for f in known.failures if f.error.help & errors.Help.SAME]
+        failures.sort(key=_start_of)
+        return failures
+
+    def _give_up(self, now: float, stopped: str | None, retry_after: float | None = None) -> None:
+        """Raise the error of the call."""
+        arguments: dict[str, Any] = {
+            "target": self.text,
+            "elapsed": now - self.started,
+            "count": self._race.number if self._race is not None else 0,
+            "stopped": stopped,
+            "retry_after": retry_after,
+        }
+        if self._observed:
+            error = errors.combine(self._attempts, **arguments)
+            self._emit(events.GaveUp(now, self.text, stopped or "attempts", error))
+            del error  # what is raised must not be referred to by a frame of its traceback
+        raise errors.combine(self._attempts, **arguments)
+
+    # Between rounds ------------------------------------------------------------------------------
+
+    def _after_failure(self) -> float:
+        """Return the instant of the next round, or raise the error of the call."""
+        now = self._clock()
+        options = self._options
+        failures = self._failures(now)
+        self._attempts = [f for f in self._attempts if f.round != self._round] + failures
+        del self._attempts[: -errors.KEPT_ATTEMPTS]
+        for index in self._names:
+            forget = getattr(self._resolver(), "forget", None)
+            if forget is not None:  # every address failed: what is known of the name may be old
+                forget(self._targets[index].name)
+        if options.retry is None and options.breaker is None:
+            self._give_up(now, None)
+        from .retry import left_host
+
+        error = errors.combine(
+            failures, target=self.text, elapsed=now - self._round_started, count=len(failures)
+        )
+        left = left_host(error)
+        if options.breaker is not None:
+            answer = options.breaker.failure if left else options.breaker.release
+            answer(self.text, now, self._permit)
+            self._permit = None
+        if options.retry is None:
+            self._give_up(now, None)
+        delay = self._decide(now, error)
+        if options.breaker is not None:
+            permit = options.breaker.admit(self.text, now)
+            if not isinstance(permit, int | float):
+                self._permit = permit
+            elif permit > delay:
+                self._give_up(now, "open", permit)
+        if options.budget is not None and left:
+            if not options.budget.reserve(self.text, now):
+                self._give_up(now, "budget")
+            self._reserved = True
+        logger.warning("%s; round %d in %.2f s", error, self._round + 1, delay)
+        if self._observed:
+            self._emit(events.RetryScheduled(now, self.text, self._round, delay, error))
+        return now + delay
+
+    def _decide(self, now: float, error: errors.ConnectError) -> float:
+        """Ask the policy: the seconds before the next round, or raise the error of the call."""
+        from . import retry
+
+        policy = self._options.retry
+        assert policy is not None
+        context = retry.Context(
+            failures=self._round,
+            last=self._attempts[-1],
+            error=error,
+            history=tuple(self._attempts),
+            started=self.started,
+            now=now,
+            deadline=self.deadline,
+            previous_delay=self._previous_delay,
+            state=self._policy_state,
+            rng=self._rng,
+        )
+        try:
+            decision = retry.decide(policy, context, attempt_needs=ATTEMPT_NEEDS)
+        except OSError as exc:  # a policy's failure is the call's
+            failure = errors.from_exception(exc, stage="wait", target=self.text)
+            self._attempts.append(
+                events.Attempt(
+                    now,
+                    self.text,
+                    0,
+                    self._round,
+                    None,
+                    0,
+                    stage="wait",
+                    started=now,
+                    error=failure,
+                )
+            )
+            decision = retry.Stop("custom")
+        if isinstance(decision, retry.Stop):
+            del error, context  # no frame of the traceback may refer to what is raised
+            self._give_up(now, decision.reason, decision.retry_after)
+        assert isinstance(decision, retry.Retry)
+        self._previous_delay = decision.delay
+        self._policy_state = decision.state
+        self._next = decision.pick == "next"
+        return decision.delay
+
+    def _begin_next_round(self) -> None:
+        """Forget what the last round knew; what failed in it is dialled last in this one."""
+        self._reserved = False  # it is spent now
+        self._round_started = self._clock()
+        self._names.clear()
+        backoff = self._backoff
+        if backoff is None:
+            from .retry import AddressBackoff
+
+            backoff = self._backoff = AddressBackoff()
+            for failed in self._attempts:
+                backoff.failed(failed.address, failed.ended)
+        now = self._round_started
+        if len(self._targets) > 1:
+            self._targets = sorted(
+                self._targets,
+                key=lambda target: target.name is None and backoff.until(target.address) > now,
+            )
+        if self._next:
+            self._turns += 1
+
+    def _ask_breaker(self) -> None:
+        """Get leave for a round, or raise that the breaker is open."""
+        breaker = self._options.breaker
+        assert breaker is not None
+        now = self._clock()
+        permit = breaker.admit(self.text, now)
+        if not isinstance(permit, int | float):
+            self._permit = permit
+        elif self._attempts:
+            self._give_up(now, "open", permit)
+        else:
+            raise errors.circuit_open(self.text, permit)
+
+    def _report_success(self) -> None:
+        now = self._clock()
+        if self._options.budget is not None:
+            self._options.budget.success(self.text, now)
+        if self._options.breaker is not None:
+            self._options.breaker.success(self.text, now, self._permit)
+            self._permit = None
+
+    def _give_back(self) -> None:
+        """Return a permit and a token that were not used: the call is left early."""
+        if self._permit is not None:
+            assert self._options.breaker is not None
+            self._options.breaker.release(self.text, self._clock(), self._permit)
+            self._permit = None
+        if self._reserved:
+            assert self._options.budget is not None
+            self._options.budget.release(self.text, self._clock())
+            self._reserved = False
+
+    def _in_turn(self, endpoints: list[Endpoint]) -> list[Endpoint]:
+        """Put the addresses that failed lately behind the others."""
+        backoff = self._backoff
+        if backoff is None:
+            return endpoints
+        first = self._turns % (len(endpoints) or 1)
+        now = self._clock()
+        return sorted(
+            endpoints[first:] + endpoints[:first],
+            key=lambda endpoint: backoff.until(endpoint[4]) > now,
+        )
+
+    def _leave(self, won: Candidate | None) -> None:
+        """Close everything but the winner's socket, and hand that out."""
+        race = self._race
+        if race is not None:
+            for candidate in race.running:
+                if candidate is not won and candidate.sock is not None:
+                    self._close(candidate)
+                    if self._observed:
+                        self._emit(events.AttemptCancelled(*self._facts(self._clock(), candidate)))
+        if self._permit is not None or self._reserved:
+            self._give_back()
+        if self._names:
+            # A resolver that can forget is one that keeps what it learns.
+            keeps = hasattr(self._resolver(), "forget")
+            self.driver.end_lookups(finish=won is not None and keeps)
+        if won is not None:
+            self.sock = won.sock
+
+    def _close(self, candidate: Candidate) -> None:
+        sock = candidate.sock
+        assert sock is not None
+        self.driver.unwatch(candidate)
+        candidate.sock = None
+        sock.close()
+
+    # What is told --------------------------------------------------------------------------------
+
+    def _facts(self, now: float, candidate: Candidate) -> tuple[Any, ...]:
+        family, _, _, _, address = candidate.endpoint
+        text = self._targets[candidate.target].text
+        return now, text, candidate.number, self._round, address, family
+
+    def _emit_connected(self, won: Candidate) -> None:
+        assert won.sock is not None
+        now = self._clock()
+        self._emit(
+            events.Connected(
+                *self._facts(now, won),
+                local=won.sock.getsockname(),
+                elapsed=now - self.started,
+            )
+        )
+
+    def _emit(self, event: events.Event) -> None:
+        logger.debug("%r", event)
+        hook = self._options.on_event
+        if hook is not None:
+            try:
+                hook(event)
+            except Exception:
+                logger.exception("on_event failed for %r; the call goes on", event)
+
+
+def _start_of(failed: events.Attempt) -> float:
+    return failed.started
+
+
+class _LookupTimedOut(TimeoutError):
+    """The call's deadline passed while a name was being looked up."""

@@ -1,0 +1,123 @@
+"""``connect`` and :class:`Dialer`: a name and a port in, a connected socket out."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from . import engine
+from .options import Options
+from .targets import parse_all
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+    from typing import Self, TypeVar, Unpack
+
+    from .options import ConnectOptions
+    from .streams import ConnectionOptions, StreamOptions
+    from .targets import Target, TargetLike
+
+    ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
+
+__all__ = ["Dialer", "connect"]
+
+
+class Dialer(Options):
+    """Options to connect with, again and again: immutable, shareable between tasks and loops.
+
+    Takes every option of :func:`connect`; each is explained, with its unit and default, where it
+    is declared: see :class:`~aioconnect.options.Options`.
+
+    Example:
+        >>> dialer = Dialer(timeout=5, happy_eyeballs_delay=0.1)
+        >>> dialer.replace(timeout=1).timeout
+        1.0
+    """
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **options: Unpack[ConnectOptions]) -> None: ...
+
+        def replace(self, **changes: Unpack[ConnectOptions]) -> Self:  # type: ignore[override]
+            """Return a copy with some options changed."""
+            ...
+
+    async def connect(
+        self, target: TargetLike | Sequence[TargetLike], port: int | None = None
+    ) -> socket.socket:
+        """Connect as :func:`connect` does, with these options."""
+        call = await engine.dial(check_family(parse_all(target, port), self), self)
+        assert call.sock is not None
+        return call.sock
+
+    async def open_connection(
+        self,
+        host: TargetLike | Sequence[TargetLike] | None = None,
+        port: int | str | None = None,
+        **keywords: Unpack[StreamOptions],
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open a stream connection as :func:`aioconnect.open_connection`, with these options."""
+        from . import streams
+
+        return await streams.open_with(self, host, port, dict(keywords))
+
+    async def create_connection(
+        self,
+        protocol_factory: Callable[[], ProtocolT],
+        host: TargetLike | Sequence[TargetLike] | None = None,
+        port: int | str | None = None,
+        **keywords: Unpack[ConnectionOptions],
+    ) -> tuple[asyncio.Transport, ProtocolT]:
+        """Create a transport as :func:`aioconnect.create_connection`, with these options."""
+        from . import streams
+
+        return await streams.create_with(self, protocol_factory, host, port, dict(keywords))
+
+
+_DEFAULTS = Dialer()
+
+
+async def connect(
+    target: TargetLike | Sequence[TargetLike],
+    port: int | None = None,
+    **options: Unpack[ConnectOptions],
+) -> socket.socket:
+    """Connect to a target: resolve it, race its addresses, return the first that connects.
+
+    Args:
+        target: with ``port`` a host: a name, an IPv4 or an IPv6 address (``fe80::1%eth0``).
+            Without: ``"host:port"``, ``"[v6%scope]:port"``, ``"unix:/path"``,
+            ``"unix:@abstract"``, or a ``(host, port)`` tuple.  A *list* of these is several
+            targets, raced in the order given; the first that connects wins.
+        port: 1 to 65535.
+        **options: as :class:`~aioconnect.options.Options` explains them; ``timeout`` (30 seconds)
+            bounds the whole call.
+
+    Returns:
+        A connected socket, non-blocking and close-on-exec.  The caller owns it and closes it:
+        ``with await connect(...) as sock``.
+
+    Raises:
+        ConnectError: no connection; it is also the built-in of its cause
+            (``ConnectionRefusedError``, ``TimeoutError``, ``socket.gaierror``, ...).
+        ValueError, TypeError: bad input, before any I/O.
+
+    Cancelled, it closes everything that it opened, and ``CancelledError`` comes out.
+
+    Sources: connect(2), RFC 8305, RFC 6724.
+    """
+    dialer = Dialer(**options) if options else _DEFAULTS
+    call = await engine.dial(check_family(parse_all(target, port), dialer), dialer)
+    assert call.sock is not None
+    return call.sock
+
+
+def check_family(targets: Sequence[Target], options: Options) -> Sequence[Target]:
+    """Refuse a target whose family the options rule out."""
+    if options.family:
+        for target in targets:
+            if target.family not in (0, options.family):
+                family = socket.AddressFamily(options.family).name
+                raise ValueError(f"{target.text} is not of the family asked for ({family})")
+    return targets

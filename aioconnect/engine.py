@@ -1,0 +1,244 @@
+"""The asyncio driver: it waits, in one coroutine frame, for what a call waits for.
+
+No task per attempt, no ``wait_for``, no executor.  Readiness comes from the loop's
+:mod:`~aioconnect.poller`; ``loop.sock_connect`` is never called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import math
+import socket
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from . import attempt, errors, poller, wait
+from .call import Call
+from .options import Options
+from .targets import parse
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Generator, Sequence
+
+    from .events import Stage
+    from .race import Candidate
+    from .resolve.base import Resolver
+    from .targets import Target
+
+__all__ = ["connect_wait", "dial", "sock_connect"]
+
+FINISH_LOOKUPS = 1.0
+"""Seconds that look-ups may go on after the connection is there, for the resolver's cache."""
+
+
+class Engine(poller.Inbox):
+    """What a :class:`~aioconnect.call.Call` asks of asyncio."""
+
+    __slots__ = ("_lookups", "_loop", "_poller")
+
+    def __init__(self, loop: AbstractEventLoop, watcher: poller.Poller) -> None:
+        super().__init__()
+        self._loop = loop
+        self._poller = watcher
+        self._lookups: list[asyncio.Task[None]] = []
+
+    def watch(self, candidate: Candidate) -> None:
+        assert candidate.sock is not None
+        self._poller.watch(self._loop, candidate.sock.fileno(), self, candidate)
+
+    def unwatch(self, candidate: Candidate) -> None:
+        assert candidate.sock is not None
+        self._poller.unwatch(self._loop, candidate.sock.fileno(), candidate)
+
+    def look_up(self, resolver: Resolver, target: int, name: str, family: int) -> None:
+        coroutine = self._look_up(resolver, target, name, family)
+        self._lookups.append(self._loop.create_task(coroutine, name=f"aioconnect: look up {name}"))
+
+    async def _look_up(self, resolver: Resolver, target: int, name: str, family: int) -> None:
+        try:
+            self.put((target, family, await resolver.lookup(name, family)))
+        except OSError as exc:
+            self.put((target, family, exc.with_traceback(None)))
+        except Exception as exc:
+            self.put((target, family, exc))
+
+    def end_lookups(self, *, finish: bool) -> None:
+        pending = [task for task in self._lookups if not task.done()]
+        self._lookups.clear()
+        if pending and finish:
+            self._loop.call_later(FINISH_LOOKUPS, _cancel, pending)
+        else:
+            _cancel(pending)
+
+    async def wait(self, until: float) -> None:
+        """Return when something was put, or at ``until``."""
+        if self.items:
+            return
+        self.future = self._loop.create_future()
+        timer = None if until == math.inf else self._poller.wake_at(self._loop, until, self)
+        try:
+            await self.future
+        finally:
+            self.future = None
+            if timer is not None:
+                self._poller.cancel(timer)
+
+
+def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+
+
+async def dial(targets: Sequence[Target], options: Options) -> Call:
+    """Connect to one of the targets; the call has ``sock``, which the caller owns now.
+
+    Raises:
+        ConnectError: it could not.
+    """
+    loop = asyncio.get_running_loop()
+    watcher = poller.of(loop)
+    call = Call(targets, options)
+    turn = watcher.takes_turn(loop)
+    if turn is not None:
+        await turn
+    call.driver = engine = Engine(loop, watcher)
+    steps = call.run()
+    try:
+        for until in steps:
+            await engine.wait(until)
+    finally:
+        steps.close()  # when cancelled: closes every socket of the call
+    return call
+
+
+async def connect_wait(sock: socket.socket, *, timeout: float | None = None) -> None:
+    """Wait until a pending non-blocking connect on ``sock`` has completed.
+
+    This is the second half of what connect(2) prescribes: wait for POLLOUT, read ``SO_ERROR``;
+    and, since zero may be a spurious wake-up, ask for the peer.  A socket on which no connect is
+    pending is told so at once (ENOTCONN); one that is connected already returns at once.
+
+    Args:
+        sock: the caller's socket; it stays the caller's, and is never closed here.
+        timeout: seconds; None waits as long as the kernel does.
+
+    Raises:
+        ConnectError: the connect failed (the mapped error), nothing was pending, or the time was
+            up (also a ``TimeoutError``); the socket is spent then: close it.
+        ValueError, TypeError: bad arguments, before any I/O.
+
+    Source: connect(2), EINPROGRESS.
+    """
+    check_socket(sock)
+    limit = check_timeout(timeout)
+    await _drive(sock, wait.waiting(sock), limit, "wait", None)
+
+
+async def sock_connect(sock: socket.socket, address: Any, *, timeout: float | None = None) -> None:
+    """Connect the caller's own non-blocking socket to one numeric address.
+
+    As ``loop.sock_connect``, but: no name is ever looked up, an IPv6 scope id is kept, a full
+    backlog of a Unix socket is waited for and never taken for success, and a wake-up without a
+    peer is not success either.  One difference from ``connect``: the second ``connect`` call
+    right after EINPROGRESS is made on the caller's socket too (Linux).
+
+    Args:
+        sock: a stream or datagram socket with ``gettimeout() == 0``.  It stays the caller's and is
+            never closed here; after an error it is spent: close it.
+        address: a numeric socket address: ``(host, port)``, ``(host, port, flowinfo, scope_id)``,
+            or a path (``str`` or ``bytes``, abstract with a leading NUL).
+        timeout: seconds; None waits as long as the kernel does.
+
+    Raises:
+        ConnectError: it could not be connected.
+        ValueError: the socket is blocking, or the address is not numeric or out of range.
+        TypeError: bad arguments, before any I/O.
+
+    Source: connect(2).
+    """
+    check_socket(sock)
+    if sock.fileno() != -1 and sock.gettimeout() != 0:
+        raise ValueError("the socket is blocking: call setblocking(False) first")
+    address = check_address(sock, address)
+    limit = check_timeout(timeout)
+    await _drive(sock, attempt.connecting(sock, address), limit, "connect", address)
+
+
+async def _drive(
+    sock: socket.socket,
+    steps: Generator[float | None, None, None],
+    timeout: float,
+    stage: Stage,
+    address: Any,
+) -> None:
+    loop = asyncio.get_running_loop()
+    engine = Engine(loop, poller.of(loop))
+    started = monotonic()
+    for pause in steps:
+        fd = sock.fileno()
+        if pause is None:
+            try:
+                engine._poller.watch(loop, fd, engine, sock)
+            except OSError as exc:
+                number = errno.EALREADY if isinstance(exc, FileExistsError) else errno.EBADF
+                raise errors.from_errno(number, stage=stage, address=address) from None
+        try:
+            while not engine.items:
+                now = monotonic()
+                if pause is not None and now >= pause:
+                    break
+                if now - started >= timeout:
+                    raise expired(sock, pause, stage, address, now - started)
+                await engine.wait(min(started + timeout, math.inf if pause is None else pause))
+        finally:
+            engine._poller.unwatch(loop, fd, sock)
+        engine.items.clear()
+
+
+# What both drivers check of a caller's own socket ------------------------------------------------
+
+
+def check_socket(sock: object) -> None:
+    """Refuse what is no socket."""
+    if not isinstance(sock, socket.socket):
+        raise TypeError(f"a socket.socket is needed, not {type(sock).__name__}")
+
+
+def check_timeout(timeout: float | None) -> float:
+    """Return seconds, infinity for None."""
+    return Options(timeout=timeout).timeout
+
+
+def check_address(sock: socket.socket, address: Any) -> Any:
+    """Refuse an address that is not numeric, or not of the socket's kind."""
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        if not isinstance(address, tuple):
+            raise TypeError(f"an address of this socket is a tuple, not {type(address).__name__}")
+        target = parse(address)
+        if target.name is not None:
+            raise ValueError(f"sock_connect takes a numeric address, not the name {target!r}")
+        if target.family == socket.AF_INET6 and isinstance(target.address[3], str):
+            return (*target.address[:3], socket.if_nametoindex(target.address[3]))
+        return target.address
+    if sock.family == socket.AF_UNIX:
+        if not isinstance(address, str | bytes):
+            raise TypeError(f"the address of a Unix socket is a path, not {type(address).__name__}")
+        if not address or (0 in address[1:] if isinstance(address, bytes) else "\0" in address[1:]):
+            raise ValueError("the path of a Unix socket is not empty and has no NUL inside")
+    return address
+
+
+def expired(
+    sock: socket.socket, pause: float | None, stage: Stage, address: Any, elapsed: float
+) -> errors.ConnectError:
+    """Build the error for a wait whose time is up."""
+    family = int(sock.family)
+    if pause is not None:  # between two tries at a full backlog, which says more than the time
+        return errors.from_errno(
+            errno.EAGAIN, stage=stage, address=address, family=family, elapsed=elapsed
+        )
+    return errors.timed_out(
+        whole=True, stage=stage, address=address, family=family, elapsed=elapsed
+    )

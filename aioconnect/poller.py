@@ -1,0 +1,278 @@
+"""What the engine asks of an event loop, once per loop: readiness, instants, and its turn.
+
+Readiness comes from an epoll of our own that the loop watches as one descriptor: to add and to
+remove a socket costs a fraction of what ``add_writer`` costs, on asyncio and on uvloop (see
+``benchmarks/RESULTS.md``).  Where there is no epoll, ``add_writer`` does it.  All instants share
+one heap and one timer of the loop; most are cancelled before they come, and cost next to nothing.
+
+Instants are on ``time.monotonic()``, not on the loop's clock: uvloop's has whole milliseconds,
+and its timers can fire a part of one too early.  What fired too early is armed again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+import os
+import select
+from collections import deque
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Future, TimerHandle
+    from collections.abc import Callable
+
+__all__ = ["Inbox", "Poller", "of"]
+
+AT_ONCE = 64
+"""How many connects may complete within one turn of the loop; the next one waits for the next
+turn, so that a program that dials in a tight loop still serves its other tasks."""
+
+
+class Inbox:
+    """Where a waiting coroutine finds what happened: ``put`` wakes it."""
+
+    __slots__ = ("future", "items")
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+        self.future: Future[None] | None = None
+
+    def put(self, item: Any) -> None:
+        """Add an item, and wake who waits."""
+        self.items.append(item)
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake who waits, with nothing new."""
+        future = self.future
+        if future is not None and not future.done():
+            future.set_result(None)
+
+
+class Poller:
+    """What is kept for one loop; get it with :func:`of`.
+
+    It does not refer to the loop, which would keep it alive: methods take the loop.
+    """
+
+    __slots__ = (
+        "_armed",
+        "_cancelled",
+        "_count",
+        "_epoll",
+        "_heap",
+        "_queue",
+        "_timer",
+        "_turns",
+        "_watcher",
+    )
+
+    def __init__(self) -> None:
+        self._watcher: Callable[[], _Epoll | _Writers | None] = _nothing
+        self._heap: list[list[Any]] = []  # [instant, tie-breaker, inbox or None if cancelled]
+        self._count = itertools.count()
+        self._cancelled = 0
+        self._timer: TimerHandle | None = None
+        self._armed = 0.0
+        self._turns = 0
+        self._queue: deque[Future[None]] = deque()
+
+    # Readiness -----------------------------------------------------------------------------------
+
+    def watch(self, loop: AbstractEventLoop, fd: int, inbox: Inbox, item: Any) -> None:
+        """Put ``item`` into ``inbox`` once when ``fd`` is writable (or failed, or hung up).
+
+        Raises:
+            FileExistsError: somebody waits for this descriptor already.
+        """
+        watcher = self._watcher()
+        if watcher is None:
+            if hasattr(select, "epoll"):
+                watcher = _Epoll()
+                # The loop owns it: it goes when the loop closes.
+                loop.add_reader(watcher.fileno(), watcher.dispatch)
+                self._watcher = ref(watcher)
+            else:
+                watcher = _Writers()
+                self._watcher = partial(_itself, watcher)
+        watcher.add(loop, fd, inbox, item)
+
+    def unwatch(self, loop: AbstractEventLoop, fd: int, item: Any) -> None:
+        """Forget the descriptor if it is watched for ``item``; call it before the close."""
+        watcher = self._watcher()
+        if watcher is not None:
+            watcher.remove(loop, fd, item)
+
+    # Instants ------------------------------------------------------------------------------------
+
+    def wake_at(self, loop: AbstractEventLoop, when: float, inbox: Inbox) -> list[Any]:
+        """Wake ``inbox`` at ``when``; returns what ``cancel`` takes."""
+        entry = [when, next(self._count), inbox]
+        heapq.heappush(self._heap, entry)
+        if self._timer is None or when < self._armed:
+            self._arm(loop, when)
+        return entry
+
+    def cancel(self, entry: list[Any]) -> None:
+        """Take back an instant; also one that has come."""
+        if entry[2] is None:
+            return
+        entry[2] = None
+        self._cancelled += 1
+        heap = self._heap
+        if self._cancelled == len(heap):
+            heap.clear()
+            self._cancelled = 0
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        elif self._cancelled > 64 and self._cancelled * 2 > len(heap):
+            heap[:] = [each for each in heap if each[2] is not None]
+            heapq.heapify(heap)
+            self._cancelled = 0
+
+    def _arm(self, loop: AbstractEventLoop, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed = when
+        # A millisecond at least when it fired early, or uvloop would be asked in a circle.
+        self._timer = loop.call_later(max(when - monotonic(), 0.0), self._fire, loop)
+
+    def _fire(self, loop: AbstractEventLoop) -> None:
+        self._timer = None
+        heap = self._heap
+        now = monotonic()
+        while heap:
+            entry = heap[0]
+            if entry[2] is None:
+                self._cancelled -= 1
+            elif entry[0] <= now:
+                entry[2].wake()
+                entry[2] = None
+            else:
+                self._arm(loop, max(entry[0], now + 0.001))
+                return
+            heapq.heappop(heap)
+
+    # Turns ---------------------------------------------------------------------------------------
+
+    def takes_turn(self, loop: AbstractEventLoop) -> Future[None] | None:
+        """Count a connect that is about to begin; a future to await first if the turn is full."""
+        if self._turns == 0:
+            loop.call_soon(self._next_turn)
+        if self._turns < AT_ONCE and not self._queue:
+            self._turns += 1
+            return None
+        future = loop.create_future()
+        self._queue.append(future)
+        return future
+
+    def _next_turn(self) -> None:
+        self._turns = 0
+        queue = self._queue
+        while queue and self._turns < AT_ONCE:
+            future = queue.popleft()
+            if not future.done():
+                if self._turns == 0:
+                    future.get_loop().call_soon(self._next_turn)
+                self._turns += 1
+                future.set_result(None)
+
+
+def _nothing() -> None:
+    """Stand for what is not there yet."""
+
+
+def _itself(watcher: _Writers) -> _Writers:
+    return watcher
+
+
+class _Epoll:
+    """Sockets that are waited for, in an epoll of our own; each is reported once."""
+
+    __slots__ = ("__weakref__", "_epoll", "_waiting")
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._waiting: dict[int, tuple[Inbox, Any]] = {}
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def add(self, loop: AbstractEventLoop, fd: int, inbox: Inbox, item: Any) -> None:
+        self._epoll.register(fd, select.EPOLLOUT)
+        stale = self._waiting.get(fd)
+        self._waiting[fd] = (inbox, item)
+        if stale is not None:
+            # Its descriptor was closed under it, which epoll forgets in silence, and the number
+            # was given to this socket: let it look at its own.
+            stale[0].put(stale[1])
+
+    def remove(self, loop: AbstractEventLoop, fd: int, item: Any) -> None:
+        entry = self._waiting.get(fd)
+        if entry is not None and entry[1] is item:
+            del self._waiting[fd]
+            with contextlib.suppress(OSError):  # closed by its owner, and so no longer in the set
+                self._epoll.unregister(fd)
+
+    def dispatch(self) -> None:
+        for fd, _ in self._epoll.poll(0):
+            entry = self._waiting.pop(fd, None)
+            self._epoll.unregister(fd)
+            if entry is not None:
+                entry[0].put(entry[1])
+
+
+class _Writers:
+    """The same by ``add_writer``, for systems without epoll."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, tuple[Inbox, Any]] = {}
+
+    def add(self, loop: AbstractEventLoop, fd: int, inbox: Inbox, item: Any) -> None:
+        if fd in self._waiting:
+            raise FileExistsError(f"descriptor {fd} is waited for already")
+        loop.add_writer(fd, self._ready, loop, fd)
+        self._waiting[fd] = (inbox, item)
+
+    def remove(self, loop: AbstractEventLoop, fd: int, item: Any) -> None:
+        entry = self._waiting.get(fd)
+        if entry is not None and entry[1] is item:
+            del self._waiting[fd]
+            loop.remove_writer(fd)
+
+    def _ready(self, loop: AbstractEventLoop, fd: int) -> None:
+        inbox, item = self._waiting.pop(fd)
+        loop.remove_writer(fd)
+        inbox.put(item)
+
+
+_pollers: WeakKeyDictionary[AbstractEventLoop, Poller] = WeakKeyDictionary()
+
+# A forked child shares the parent's epolls: it makes its own.
+os.register_at_fork(after_in_child=_pollers.clear)
+
+
+def of(loop: AbstractEventLoop) -> Poller:
+    """Return the poller of a loop, made at its first call.
+
+    Raises:
+        TypeError: the loop cannot watch sockets (Windows' Proactor).
+    """
+    poller = _pollers.get(loop)
+    if poller is None:
+        if getattr(type(loop), "add_writer", None) in (None, asyncio.AbstractEventLoop.add_writer):
+            raise TypeError(
+                f"{type(loop).__name__} cannot wait for sockets (no add_writer): aioconnect needs "
+                "a selector loop or uvloop"
+            )
+        poller = _pollers[loop] = Poller()
+    return poller

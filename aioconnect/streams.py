@@ -1,0 +1,283 @@
+"""``open_connection`` and ``create_connection``: asyncio's two, over our way of connecting.
+
+They keep asyncio's keywords and positions, so that a program changes one import.  The socket is
+connected here and handed over with ``sock=``; the transport, its buffers and its TLS are the
+loop's own.  What differs from asyncio is one table in the README.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from . import engine, errors, events
+from .dialer import Dialer, check_family
+from .options import ConnectOptions
+from .targets import Target, parse_all
+
+if TYPE_CHECKING:
+    import ssl as _ssl
+    from collections.abc import Callable, Sequence
+    from typing import TypeVar, Unpack
+
+    from .targets import TargetLike
+
+    ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
+
+__all__ = ["ConnectionOptions", "StreamOptions", "create_connection", "open_connection"]
+
+
+class ConnectionOptions(ConnectOptions, total=False):
+    """asyncio's keywords of ``create_connection`` beside ours, for type checkers."""
+
+    ssl: _ssl.SSLContext | bool | None
+    server_hostname: str | None
+    ssl_handshake_timeout: float | None
+    ssl_shutdown_timeout: float | None
+    sock: socket.socket | None
+    proto: int
+    flags: int
+    all_errors: bool
+
+
+class StreamOptions(ConnectionOptions, total=False):
+    """asyncio's keywords of ``open_connection`` beside ours, for type checkers."""
+
+    limit: int
+
+
+async def open_connection(
+    host: TargetLike | Sequence[TargetLike] | None = None,
+    port: int | str | None = None,
+    **keywords: Unpack[StreamOptions],
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect, and return a stream reader and a stream writer.
+
+    Args:
+        host: as asyncio has it: a name or an address with ``port`` beside it, None for the
+            loopback addresses; or, without ``port``, any target that ``connect`` takes.
+        port: 1 to 65535, the same as ASCII digits, or the name of a TCP service.
+        **keywords: ``limit`` (bytes that the reader buffers, default 64 KiB), the keywords of
+            :func:`create_connection`, and the options of :func:`aioconnect.connect`.
+
+    Returns:
+        ``(reader, writer)``; the caller closes the writer.
+
+    Raises:
+        ConnectError, ValueError, TypeError: as :func:`create_connection`.
+
+    Source: ``asyncio.open_connection``.
+    """
+    own, rest = _split(dict(keywords))
+    return await open_with(Dialer(**own), host, port, rest)
+
+
+async def create_connection(
+    protocol_factory: Callable[[], ProtocolT],
+    host: TargetLike | Sequence[TargetLike] | None = None,
+    port: int | str | None = None,
+    **keywords: Unpack[ConnectionOptions],
+) -> tuple[asyncio.Transport, ProtocolT]:
+    """Connect, and return a transport and a protocol.
+
+    Args:
+        protocol_factory: called without arguments; returns an asyncio protocol.
+        host: as for :func:`open_connection`.
+        port: as for :func:`open_connection`.
+        **keywords: asyncio's ``ssl`` (a context, or True for the default one),
+            ``server_hostname`` (default: the name of the target that won), ``sock`` (a connected
+            socket, taken over; then without host and port), ``ssl_handshake_timeout``,
+            ``ssl_shutdown_timeout``, ``family``, ``proto``, ``flags``, ``local_addr``,
+            ``happy_eyeballs_delay``, ``interleave``, ``all_errors`` (a failed call then has a
+            group as ``__cause__`` also when only one attempt failed); and the options of
+            :func:`aioconnect.connect`.  ``timeout`` covers the TLS handshake as well.
+
+    Returns:
+        ``(transport, protocol)``; the caller closes the transport.
+
+    Raises:
+        ConnectError: no connection (``stage`` is ``"tls"`` if it was the handshake that failed).
+        ValueError, TypeError: bad input, before any I/O.
+
+    Source: ``asyncio.loop.create_connection``.
+    """
+    own, rest = _split(dict(keywords))
+    return await create_with(Dialer(**own), protocol_factory, host, port, rest)
+
+
+async def open_with(
+    dialer: Dialer, host: Any, port: Any, keywords: dict[str, Any]
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a stream with a dialer's options."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=keywords.pop("limit", 2**16), loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport, _ = await create_with(dialer, lambda: protocol, host, port, keywords)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+async def create_with(
+    dialer: Dialer,
+    protocol_factory: Callable[[], ProtocolT],
+    host: Any,
+    port: Any,
+    keywords: dict[str, Any],
+) -> tuple[asyncio.Transport, ProtocolT]:
+    """Create a transport with a dialer's options."""
+    started = monotonic()
+    own, tls = _split(keywords)
+    if own:
+        dialer = dialer.replace(**own)
+    sock = tls.pop("sock", None)
+    all_errors = tls.pop("all_errors", False)
+    dialer = _with_proto_and_flags(dialer, tls)
+    _check_tls(tls)
+    if sock is not None:
+        if host is not None or port is not None:
+            raise ValueError("host and port, or sock: not both")
+        if sock.type != socket.SOCK_STREAM:
+            raise ValueError(f"a stream socket is needed, not {sock!r}")
+        if tls.get("ssl") and tls.get("server_hostname") is None:
+            raise ValueError("ssl with sock needs server_hostname")
+        text = "sock"
+    else:
+        if dialer.type != socket.SOCK_STREAM:
+            raise ValueError("streams need type=SOCK_STREAM")
+        targets = check_family(_targets(host, port), dialer)
+        wants_name = tls.get("ssl") and tls.get("server_hostname") is None
+        if wants_name and any(target.family == socket.AF_UNIX for target in targets):
+            raise ValueError("ssl over a Unix socket needs server_hostname")
+        try:
+            call = await engine.dial(targets, dialer)
+        except errors.ConnectError as exc:
+            if all_errors and exc.__cause__ is None:
+                exc.__cause__ = exc.group()
+            raise
+        assert call.sock is not None
+        assert call.winner is not None
+        sock = call.sock
+        text = call.winner.text
+        if wants_name:
+            tls["server_hostname"] = call.winner.host.partition("%")[0].rstrip(".")
+    try:
+        return await _hand_over(protocol_factory, sock, tls, started, dialer.timeout, text)
+    except BaseException:
+        sock.close()  # closed twice does no harm: it is the same object
+        raise
+
+
+async def _hand_over(
+    protocol_factory: Callable[[], ProtocolT],
+    sock: socket.socket,
+    tls: dict[str, Any],
+    started: float,
+    timeout: float,
+    text: str,
+) -> tuple[asyncio.Transport, ProtocolT]:
+    """Make the transport, and do the TLS handshake, within what is left of ``timeout``."""
+    loop = asyncio.get_running_loop()
+    if not tls.get("ssl"):
+        return await loop.create_connection(protocol_factory, sock=sock)
+    if sock.family == socket.AF_UNIX:
+        address: Any = text
+    else:
+        address = sock.getpeername()
+    tls_started = monotonic()
+    left = None if timeout == math.inf else max(timeout - (tls_started - started), 0.0)
+    limit = asyncio.timeout(left)
+    try:
+        async with limit:
+            return await loop.create_connection(protocol_factory, sock=sock, **tls)
+    except OSError as exc:
+        now = monotonic()
+        if limit.expired():
+            error = errors.timed_out(
+                whole=True,
+                stage="tls",
+                address=address,
+                family=sock.family,
+                elapsed=now - tls_started,
+            )
+        else:
+            error = errors.from_exception(
+                exc, stage="tls", address=address, family=sock.family, elapsed=now - tls_started
+            )
+        attempt = events.Attempt(
+            now,
+            text,
+            1,
+            1,
+            address,
+            sock.family,
+            stage="tls",
+            started=tls_started,
+            error=error,
+        )
+        failed = errors.combine([attempt], target=text, elapsed=now - started)
+    try:
+        raise failed
+    finally:
+        del failed, error, attempt  # locals that refer to it would close a cycle
+
+
+_ASYNCIO = frozenset(ConnectionOptions.__annotations__) - frozenset(ConnectOptions.__annotations__)
+
+
+def _split(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split keywords into our options and what is asyncio's alone."""
+    asyncios = {name: keywords.pop(name) for name in tuple(keywords) if name in _ASYNCIO}
+    if "limit" in keywords:
+        asyncios["limit"] = keywords.pop("limit")
+    if keywords.get("interleave", 0) is None:  # asyncio's word for the default
+        del keywords["interleave"]
+    return keywords, asyncios
+
+
+def _check_tls(tls: dict[str, Any]) -> None:
+    if "limit" in tls:
+        raise TypeError("limit is of open_connection only")
+    if not tls.get("ssl"):
+        for name in ("server_hostname", "ssl_handshake_timeout", "ssl_shutdown_timeout"):
+            if tls.get(name) is not None:
+                raise ValueError(f"{name} is only meaningful with ssl")
+    for name in tuple(tls):
+        if tls[name] is None:
+            del tls[name]
+
+
+def _with_proto_and_flags(dialer: Dialer, tls: dict[str, Any]) -> Dialer:
+    proto = tls.pop("proto", 0)
+    if proto not in (0, socket.IPPROTO_TCP):
+        raise ValueError(f"proto={proto!r}: only TCP; for others use connect with socket_factory")
+    flags = tls.pop("flags", 0)
+    if flags and dialer.resolver is None:
+        from .resolve import SystemResolver
+
+        return dialer.replace(resolver=SystemResolver(flags=flags))
+    return dialer
+
+
+def _targets(host: Any, port: Any) -> tuple[Target, ...]:
+    if host is None:
+        if port is None:
+            raise ValueError("neither host and port nor sock")
+        host = "localhost"
+    if isinstance(port, str):
+        port = _port(port)
+    return parse_all(host, port)
+
+
+def _port(text: str) -> int:
+    """Read a port as asyncio takes it: ASCII digits, or the name of a service."""
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    if not text or "\0" in text:
+        raise ValueError(f"{errors.safe(text)!r} is not a port")
+    try:
+        return socket.getservbyname(text, "tcp")
+    except OSError:
+        exc = socket.gaierror(socket.EAI_SERVICE, "no such service")
+        raise errors.from_exception(exc, stage="resolve", target=errors.safe(text)) from None
