@@ -50,7 +50,9 @@ from .errors import (
 from .streams import create_connection, open_connection
 
 if TYPE_CHECKING:
-    from . import blocking
+    from . import blocking, retry
+    from .many import connect_many
+    from .ready import wait_until_ready
 
 __version__ = "0.1.0"
 
@@ -91,16 +93,24 @@ __all__ = [
     "WrongSocketType",
     "blocking",
     "connect",
+    "connect_many",
     "connect_wait",
     "create_connection",
     "open_connection",
+    "retry",
     "sock_connect",
+    "wait_until_ready",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("blocking", "retry"):
-        from importlib import import_module
+_LAZY = {"connect_many": "many", "wait_until_ready": "ready"}
 
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in ("blocking", "retry"):
         return import_module(f".{name}", __name__)
+    if name in _LAZY:
+        return getattr(import_module(f".{_LAZY[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

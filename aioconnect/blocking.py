@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from .events import Stage
-    from .options import ConnectOptions
+    from .options import ConnectOptions, Options
     from .race import Candidate
     from .resolve.base import Answer, Resolver
-    from .targets import TargetLike
+    from .targets import Target, TargetLike
 
 __all__ = ["connect", "connect_wait", "sock_connect"]
 
@@ -54,15 +54,17 @@ def connect(
         ValueError, TypeError: bad input, before any I/O.
     """
     dialer = Dialer(**options)
-    call = Call(check_family(parse_all(target, port), dialer), dialer)
-    call.driver = poller = _Poll()
-    steps = call.run()
+    call = PollCall(check_family(parse_all(target, port), dialer), dialer)
     try:
-        for until in steps:
-            poller.wait(until)
+        if not call.start():
+            steps = call.run()
+            try:
+                for until in steps:
+                    call.wait(until)
+            finally:
+                steps.close()
     finally:
-        steps.close()
-        poller.close()
+        call.close()
     assert call.sock is not None
     call.sock.setblocking(True)
     return call.sock
@@ -147,14 +149,15 @@ def _poll(poll: select.poll, until: float) -> list[tuple[int, int]]:
             return ready
 
 
-class _Poll:
-    """What a :class:`~aioconnect.call.Call` asks of poll(2)."""
+class PollCall(Call):
+    """A call that waits in poll(2)."""
 
-    def __init__(self) -> None:
-        self.items: list[Any] = []
+    _pipe: tuple[int, int] | None = None  # by which the resolver's threads wake us
+
+    def __init__(self, targets: Sequence[Target], options: Options) -> None:
+        super().__init__(targets, options)
         self._watched: dict[int, Candidate] = {}
         self._poll = select.poll()
-        self._pipe: tuple[int, int] | None = None  # by which the resolver's threads wake us
         self._tickets: list[Any] = []
         self._lock = threading.Lock()
 

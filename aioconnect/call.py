@@ -15,10 +15,11 @@ import logging
 import socket
 from random import random
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from . import attempt, errors, events
 from .race import Race
+from .targets import endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -29,39 +30,16 @@ if TYPE_CHECKING:
     from .retry import AddressBackoff
     from .targets import Target
 
-__all__ = ["Call", "Driver", "logger"]
+__all__ = ["Call", "logger", "tell"]
 
 logger = logging.getLogger("aioconnect")
 
-_AF_INET, _AF_INET6, _AF_UNIX = int(socket.AF_INET), int(socket.AF_INET6), int(socket.AF_UNIX)
-_STREAM = int(socket.SOCK_STREAM)
-_PROTO = {_STREAM: int(socket.IPPROTO_TCP), int(socket.SOCK_DGRAM): int(socket.IPPROTO_UDP)}
-"""Named, not left to the kernel: asyncio sets TCP_NODELAY only where it reads IPPROTO_TCP."""
-
-
+_AF_INET, _AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)
+_DEBUG = logging.DEBUG
 _CONNECTED, _PENDING, _AGAIN = attempt.CONNECTED, attempt.PENDING, attempt.AGAIN
 
 ATTEMPT_NEEDS = 0.05
 """Seconds that must be left for a round: no pause begins that would leave less."""
-
-
-class Driver(Protocol):
-    """What a call asks of the one who waits for it; results are appended to ``items``."""
-
-    items: list[Any]
-    """Candidates whose socket is ready; ``(target, family, answer or error)`` of look-ups."""
-
-    def watch(self, candidate: Candidate) -> None:
-        """Report the candidate once when its socket is writable."""
-
-    def unwatch(self, candidate: Candidate) -> None:
-        """Forget the candidate; its socket is about to be closed, or handed out."""
-
-    def look_up(self, resolver: Resolver, target: int, name: str, family: int) -> None:
-        """Begin to look up one family of a name."""
-
-    def end_lookups(self, *, finish: bool) -> None:
-        """Leave the look-ups that still run; with ``finish`` they have another second."""
 
 
 class _Name:
@@ -76,34 +54,28 @@ class _Name:
 
 
 class Call:
-    """The state of one call."""
+    """The state of one call.  A driver is a subclass that can wait and look names up.
 
-    __slots__ = (
-        "_attempts",
-        "_backoff",
-        "_clock",
-        "_io",
-        "_names",
-        "_next",
-        "_observed",
-        "_options",
-        "_permit",
-        "_policy_state",
-        "_previous_delay",
-        "_race",
-        "_reserved",
-        "_rng",
-        "_round",
-        "_round_started",
-        "_targets",
-        "_turns",
-        "deadline",
-        "driver",
-        "sock",
-        "started",
-        "text",
-        "winner",
-    )
+    ``items`` is what the driver reports: candidates whose socket is ready, and
+    ``(target, family, answer or exception)`` of look-ups.
+    """
+
+    # Most calls need few of these: a class attribute costs nothing until it is changed.
+    sock: socket.socket | None = None
+    """The connected socket, when the call has succeeded."""
+    winner: Target | None = None
+    """The target that it is connected to."""
+
+    _race: Race | None = None
+    _round = 0
+    _won: Candidate | None = None
+    _backoff: AddressBackoff | None = None  # from the second round on
+    _previous_delay = 0.0
+    _policy_state: Any = None
+    _next = False
+    _turns = 0  # how often a policy has picked the next address first
+    _permit: Any = None  # of the breaker, for the round that runs or comes
+    _reserved = False  # a token of the budget, for the round to come
 
     def __init__(
         self,
@@ -119,63 +91,91 @@ class Call:
         self._clock = clock
         self._rng = rng
         self._io = io
-        self.text = targets[0].text if len(targets) == 1 else ", ".join(t.text for t in targets)
-        self.started = clock()
-        self.deadline = self.started + options.timeout
-        self.driver: Driver
-        self.sock: socket.socket | None = None
-        self.winner: Target | None = None
-        self._race: Race | None = None
-        self._round = 0
+        self.started = self._round_started = started = clock()
+        self.deadline = started + options.timeout
         self._attempts: list[events.Attempt] = []
         self._names: dict[int, _Name] = {}
-        self._backoff: AddressBackoff | None = None  # from the second round on
-        self._previous_delay = 0.0
-        self._policy_state: Any = None
-        self._next = False
-        self._turns = 0  # how often a policy has picked the next address first
-        self._permit: Any = None  # of the breaker, for the round that runs or comes
-        self._reserved = False  # a token of the budget, for the round to come
-        self._observed = options.on_event is not None or logger.isEnabledFor(logging.DEBUG)
+        self.items: list[Any] = []
+        self._observed = options.on_event is not None or logger.isEnabledFor(_DEBUG)
+
+    @property
+    def text(self) -> str:
+        """What is dialled, for a person."""
+        return ", ".join([target.text for target in self._targets])
+
+    # What a driver does --------------------------------------------------------------------------
+
+    def watch(self, candidate: Candidate) -> None:
+        """Report the candidate once when its socket is writable."""
+        raise NotImplementedError
+
+    def unwatch(self, candidate: Candidate) -> None:
+        """Forget the candidate; its socket is about to be closed."""
+        raise NotImplementedError
+
+    def look_up(self, resolver: Resolver, target: int, name: str, family: int) -> None:
+        """Begin to look up one family of a name."""
+        raise NotImplementedError
+
+    def end_lookups(self, *, finish: bool) -> None:
+        """Leave the look-ups that still run; with ``finish`` they have another second."""
+        raise NotImplementedError
 
     # The rounds ----------------------------------------------------------------------------------
 
+    def start(self) -> bool:
+        """Dial what can be dialled at once; True if that connected, else go on with ``run``.
+
+        Raises:
+            ConnectError: a breaker is open.
+        """
+        try:
+            self._begin_round()
+            self._won = self._dial()
+        except BaseException:
+            self._leave(None)
+            raise
+        if self._won is None:
+            return False
+        self._succeed()
+        return True
+
     def run(self) -> Generator[float, None, None]:
-        """Connect: yields until when to wait; leaves ``sock``, and in ``winner`` who won.
+        """Go on to the end: yields until when to wait, unless something happens before.
 
         Raises:
             ConnectError: no connection.
         """
-        won: Candidate | None = None
         try:
             while True:
-                if self._options.breaker is not None and self._permit is None:
-                    self._ask_breaker()
-                won = yield from self._run_round()
-                if won is not None:
+                while self._won is None:
+                    race = self._race
+                    assert race is not None
+                    now = self._clock()
+                    if race.over(now):
+                        break
+                    yield race.wake(now)
+                    self._won = self._take_in(race) or self._dial()
+                if self._won is not None:
                     break
                 resume = self._after_failure()
                 while self._clock() < resume:
                     yield resume
-            if self._observed:
-                self._emit_connected(won)
-            self.winner = self._targets[won.target]
-            if self._options.breaker is not None or self._options.budget is not None:
-                self._report_success()
+                self._begin_round()
+                self._won = self._dial()
         except BaseException:
-            won = None
+            self._leave(None)
             raise
-        finally:
-            self._leave(won)
+        self._succeed()
 
-    def _run_round(self) -> Generator[float, None, Candidate | None]:
-        """Race over all addresses once; the winner, or None if all have failed."""
+    def _begin_round(self) -> None:
+        """Begin to race over all addresses once."""
         options = self._options
+        if options.breaker is not None and self._permit is None:
+            self._ask_breaker()
         first = 0
         self._round += 1
-        if self._race is None:
-            self._round_started = self.started
-        else:
+        if self._race is not None:
             first = self._race.number
             self._begin_next_round()
         race = self._race = Race(
@@ -191,37 +191,43 @@ class Call:
             first=first,
         )
         self._find_addresses(race)
-        while True:
-            now = self._clock()
-            while (candidate := race.start(now)) is not None:
-                if self._observed and candidate.tries == 1:
-                    self._emit(events.AttemptStarted(*self._facts(now, candidate)))
-                outcome = self._io.begin(candidate, options)
+
+    def _dial(self) -> Candidate | None:
+        """Start what the race says; the winner if one connected at once."""
+        race = self._race
+        assert race is not None
+        now = self._clock()
+        while (candidate := race.start(now)) is not None:
+            if self._observed and candidate.tries == 1:
+                self._emit(events.AttemptStarted(*self._facts(now, candidate)))
+            outcome = self._io.begin(candidate, self._options)
+            if outcome == _CONNECTED:
+                return candidate
+            now = self._settle(race, candidate, outcome)
+        return None
+
+    def _take_in(self, race: Race) -> Candidate | None:
+        """Take in what happened while the driver waited; the winner if there is one."""
+        items = self.items
+        while items:
+            item = items.pop(0)
+            if isinstance(item, tuple):
+                self._answered(race, *item)
+                del item  # it may hold an exception, and this frame would be in its traceback
+            elif item.sock is not None:  # else it ended meanwhile
+                outcome = self._io.finish(item, self._options)
                 if outcome == _CONNECTED:
-                    return candidate
-                now = self._settle(race, candidate, outcome)
-            if race.over(now):
-                return None
-            yield race.wake(now)
-            items = self.driver.items
-            while items:
-                item = items.pop(0)
-                if isinstance(item, tuple):
-                    self._answered(race, *item)
-                    del item  # it may hold an exception, and this frame would be in its traceback
-                elif item.sock is not None:  # else it ended meanwhile
-                    outcome = self._io.finish(item, options)
-                    if outcome == _CONNECTED:
-                        return item  # type: ignore[no-any-return]
-                    self._settle(race, item, outcome)
-            now = self._clock()
-            for candidate in race.expired(now):
-                self._expire(race, candidate, now)
+                    return item  # type: ignore[no-any-return]
+                self._settle(race, item, outcome)
+        now = self._clock()
+        for candidate in race.expired(now):
+            self._expire(race, candidate, now)
+        return None
 
     def _settle(self, race: Race, candidate: Candidate, outcome: int) -> float:
         """Carry on with an attempt that has not connected; returns the instant."""
         if outcome == _PENDING:
-            self.driver.watch(candidate)
+            self.watch(candidate)
             return self._clock()
         now = self._clock()
         if outcome == _AGAIN:
@@ -273,8 +279,7 @@ class Call:
         """Offer what is known at once; begin to look up the rest, IPv6 first."""
         for index, target in enumerate(self._targets):
             if target.name is None:
-                endpoint = self._endpoint(target.family, target.address)
-                race.offer(index, (endpoint,), self._round_started)
+                race.offer(index, target.endpoints(self._options.type), self._round_started)
             else:
                 self._names[index] = _Name(self._options.family)
                 self._look_up(race, index, target.name)
@@ -297,7 +302,7 @@ class Call:
                     self._emit(
                         events.LookupStarted(self._clock(), self._targets[index].text, name, family)
                     )
-                self.driver.look_up(resolver, index, name, family)
+                self.look_up(resolver, index, name, family)
         if known.endpoints:
             endpoints = self._in_turn(order.sorted_for_dialling(known.endpoints))
             race.offer(index, endpoints, self._clock(), known.awaited)
@@ -368,19 +373,15 @@ class Call:
         return resolve.default()
 
     def _endpoints(self, index: int, family: int, answer: Answer) -> list[Endpoint]:
-        port = self._targets[index].port
+        port, kind = self._targets[index].port, self._options.type
         if family == _AF_INET:
-            return [self._endpoint(family, (text, port)) for text in answer.addresses]
-        addresses = []
+            return [endpoint(family, kind, (text, port)) for text in answer.addresses]
+        endpoints = []
         for text in answer.addresses:
             bare, _, scope = text.partition("%")
             number = int(scope) if scope.isdecimal() else scope or 0
-            addresses.append((bare, port, 0, number))
-        return [self._endpoint(family, address) for address in addresses]
-
-    def _endpoint(self, family: int, address: Any) -> Endpoint:
-        kind = self._options.type
-        return family, kind, 0 if family == _AF_UNIX else _PROTO.get(kind, 0), "", address
+            endpoints.append(endpoint(family, kind, (bare, port, 0, number)))
+        return endpoints
 
     # The end -------------------------------------------------------------------------------------
 
@@ -565,8 +566,24 @@ class Call:
             key=lambda endpoint: backoff.until(endpoint[4]) > now,
         )
 
+    def _succeed(self) -> None:
+        """Hand the winner's socket out, and end the rest."""
+        won = self._won
+        assert won is not None
+        try:
+            if self._observed:
+                self._emit_connected(won)
+            if self._options.breaker is not None or self._options.budget is not None:
+                self._report_success()
+        except BaseException:
+            self._leave(None)
+            raise
+        self._leave(won)
+        self.winner = self._targets[won.target]
+        self.sock = won.sock
+
     def _leave(self, won: Candidate | None) -> None:
-        """Close everything but the winner's socket, and hand that out."""
+        """Close everything but the winner's socket; leave nothing that was borrowed."""
         race = self._race
         if race is not None:
             for candidate in race.running:
@@ -579,14 +596,12 @@ class Call:
         if self._names:
             # A resolver that can forget is one that keeps what it learns.
             keeps = hasattr(self._resolver(), "forget")
-            self.driver.end_lookups(finish=won is not None and keeps)
-        if won is not None:
-            self.sock = won.sock
+            self.end_lookups(finish=won is not None and keeps)
 
     def _close(self, candidate: Candidate) -> None:
         sock = candidate.sock
         assert sock is not None
-        self.driver.unwatch(candidate)
+        self.unwatch(candidate)
         candidate.sock = None
         sock.close()
 
@@ -609,13 +624,17 @@ class Call:
         )
 
     def _emit(self, event: events.Event) -> None:
-        logger.debug("%r", event)
-        hook = self._options.on_event
-        if hook is not None:
-            try:
-                hook(event)
-            except Exception:
-                logger.exception("on_event failed for %r; the call goes on", event)
+        tell(self._options.on_event, event)
+
+
+def tell(hook: Callable[[events.Event], object] | None, event: events.Event) -> None:
+    """Log an event, and tell whoever observes; an ``Exception`` in the hook is logged."""
+    logger.debug("%r", event)
+    if hook is not None:
+        try:
+            hook(event)
+        except Exception:
+            logger.exception("on_event failed for %r; the call goes on", event)
 
 
 def _start_of(failed: events.Attempt) -> float:

@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from . import engine
-from .options import Options
+from .options import Options, check_span
 from .targets import parse_all
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from .options import ConnectOptions
     from .streams import ConnectionOptions, StreamOptions
+    from .supervise import Supervisor
     from .targets import Target, TargetLike
 
     ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
@@ -73,6 +74,50 @@ class Dialer(Options):
         from . import streams
 
         return await streams.create_with(self, protocol_factory, host, port, dict(keywords))
+
+    def supervise(
+        self,
+        target: TargetLike | Sequence[TargetLike],
+        port: int | None = None,
+        *,
+        healthy_after: float = 10.0,
+        wake_interval: float = 1.0,
+    ) -> Supervisor:
+        """Stay connected: with ``async with``, ask for one connection after the other.
+
+        Example::
+
+            async with dialer.supervise("db.internal", 5432) as connections:
+                async for sock in connections:
+                    ...  # use it until it breaks; then the loop asks for the next
+
+        Args:
+            target: as for :func:`connect`.
+            port: 1 to 65535.
+            healthy_after: seconds of life after which a connection resets the back-off;
+                ``.healthy()`` says so earlier, and nothing else does.
+            wake_interval: least seconds between two back-offs cut short by ``.wake()``.
+
+        Returns:
+            A :class:`~aioconnect.supervise.Supervisor`, which owns the sockets that it gives:
+            asking for the next one closes the last, and so does leaving the block.  ``retry`` is
+            the policy for the outages; None is ``aioconnect.retry.RECONNECT``, which never gives
+            up.
+
+        Raises:
+            ConnectError: (from the iteration) the policy has stopped.
+            ValueError, TypeError: bad input, before any I/O.
+        """
+        from . import retry
+        from .supervise import Supervisor
+
+        return Supervisor(
+            self,
+            check_family(parse_all(target, port), self),
+            policy=retry.RECONNECT if self.retry is None else self.retry,
+            healthy_after=check_span("healthy_after", healthy_after),
+            wake_interval=check_span("wake_interval", wake_interval),
+        )
 
 
 _DEFAULTS = Dialer()

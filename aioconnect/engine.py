@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import attempt, errors, poller, wait
 from .call import Call
-from .options import Options
+from .options import check_limit
 from .targets import parse
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from .events import Stage
+    from .options import Options
     from .race import Candidate
     from .resolve.base import Resolver
     from .targets import Target
@@ -33,30 +34,36 @@ FINISH_LOOKUPS = 1.0
 """Seconds that look-ups may go on after the connection is there, for the resolver's cache."""
 
 
-class Engine(poller.Inbox):
-    """What a :class:`~aioconnect.call.Call` asks of asyncio."""
+class AsyncioCall(Call, poller.Inbox):
+    """A call that waits in an event loop."""
 
-    __slots__ = ("_lookups", "_loop", "_poller")
+    _lookups: tuple[asyncio.Task[None], ...] = ()
 
-    def __init__(self, loop: AbstractEventLoop, watcher: poller.Poller) -> None:
-        super().__init__()
-        self._loop = loop
-        self._poller = watcher
-        self._lookups: list[asyncio.Task[None]] = []
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        options: Options,
+        loop: AbstractEventLoop,
+        watcher: poller.Poller,
+    ) -> None:
+        Call.__init__(self, targets, options)
+        self.loop = loop
+        self.poller = watcher
 
     def watch(self, candidate: Candidate) -> None:
         assert candidate.sock is not None
-        self._poller.watch(self._loop, candidate.sock.fileno(), self, candidate)
+        self.poller.watch(self.loop, candidate.sock.fileno(), self, candidate)
 
     def unwatch(self, candidate: Candidate) -> None:
         assert candidate.sock is not None
-        self._poller.unwatch(self._loop, candidate.sock.fileno(), candidate)
+        self.poller.unwatch(self.loop, candidate.sock.fileno(), candidate)
 
     def look_up(self, resolver: Resolver, target: int, name: str, family: int) -> None:
-        coroutine = self._look_up(resolver, target, name, family)
-        self._lookups.append(self._loop.create_task(coroutine, name=f"aioconnect: look up {name}"))
+        coroutine = self._ask(resolver, target, name, family)
+        task = self.loop.create_task(coroutine, name=f"aioconnect: look up {name}")
+        self._lookups += (task,)
 
-    async def _look_up(self, resolver: Resolver, target: int, name: str, family: int) -> None:
+    async def _ask(self, resolver: Resolver, target: int, name: str, family: int) -> None:
         try:
             self.put((target, family, await resolver.lookup(name, family)))
         except OSError as exc:
@@ -66,24 +73,11 @@ class Engine(poller.Inbox):
 
     def end_lookups(self, *, finish: bool) -> None:
         pending = [task for task in self._lookups if not task.done()]
-        self._lookups.clear()
+        self._lookups = ()
         if pending and finish:
-            self._loop.call_later(FINISH_LOOKUPS, _cancel, pending)
+            self.loop.call_later(FINISH_LOOKUPS, _cancel, pending)
         else:
             _cancel(pending)
-
-    async def wait(self, until: float) -> None:
-        """Return when something was put, or at ``until``."""
-        if self.items:
-            return
-        self.future = self._loop.create_future()
-        timer = None if until == math.inf else self._poller.wake_at(self._loop, until, self)
-        try:
-            await self.future
-        finally:
-            self.future = None
-            if timer is not None:
-                self._poller.cancel(timer)
 
 
 def _cancel(tasks: list[asyncio.Task[None]]) -> None:
@@ -99,15 +93,15 @@ async def dial(targets: Sequence[Target], options: Options) -> Call:
     """
     loop = asyncio.get_running_loop()
     watcher = poller.of(loop)
-    call = Call(targets, options)
-    turn = watcher.takes_turn(loop)
-    if turn is not None:
+    call = AsyncioCall(targets, options, loop, watcher)
+    if (turn := watcher.takes_turn(loop)) is not None:
         await turn
-    call.driver = engine = Engine(loop, watcher)
+    if call.start():
+        return call
     steps = call.run()
     try:
         for until in steps:
-            await engine.wait(until)
+            await call.wait(loop, watcher, until)
     finally:
         steps.close()  # when cancelled: closes every socket of the call
     return call
@@ -174,27 +168,30 @@ async def _drive(
     address: Any,
 ) -> None:
     loop = asyncio.get_running_loop()
-    engine = Engine(loop, poller.of(loop))
+    watcher = poller.of(loop)
+    inbox = poller.Inbox()
     started = monotonic()
     for pause in steps:
         fd = sock.fileno()
         if pause is None:
             try:
-                engine._poller.watch(loop, fd, engine, sock)
+                watcher.watch(loop, fd, inbox, sock)
             except OSError as exc:
                 number = errno.EALREADY if isinstance(exc, FileExistsError) else errno.EBADF
                 raise errors.from_errno(number, stage=stage, address=address) from None
         try:
-            while not engine.items:
+            while not inbox.items:
                 now = monotonic()
                 if pause is not None and now >= pause:
                     break
                 if now - started >= timeout:
                     raise expired(sock, pause, stage, address, now - started)
-                await engine.wait(min(started + timeout, math.inf if pause is None else pause))
+                await inbox.wait(
+                    loop, watcher, min(started + timeout, math.inf if pause is None else pause)
+                )
         finally:
-            engine._poller.unwatch(loop, fd, sock)
-        engine.items.clear()
+            watcher.unwatch(loop, fd, sock)
+        inbox.items.clear()
 
 
 # What both drivers check of a caller's own socket ------------------------------------------------
@@ -208,7 +205,7 @@ def check_socket(sock: object) -> None:
 
 def check_timeout(timeout: float | None) -> float:
     """Return seconds, infinity for None."""
-    return Options(timeout=timeout).timeout
+    return check_limit("timeout", timeout)
 
 
 def check_address(sock: socket.socket, address: Any) -> Any:

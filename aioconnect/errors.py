@@ -824,6 +824,19 @@ def connected_to_itself(*, address: Any, family: int, elapsed: float = 0.0) -> C
     )
 
 
+def not_a_target(said: str) -> ConnectError:
+    """Build the error for one of many targets that could not be parsed: ``said`` is why."""
+    cause = _INVALID._replace(help=Help.NOTHING, phrase="not a target", hint=said)
+    return _make(cause, _errno.EINVAL, "Invalid target", stage="resolve")
+
+
+def lost(target: str, stopped: str, retry_after: float | None) -> ConnectError:
+    """Build the error for a supervised connection that was lost and is not dialled again."""
+    error = _make(_RESET, _errno.ECONNRESET, "Connection lost", stage="connect", target=target)
+    error.stopped, error.retry_after = stopped, retry_after
+    return error
+
+
 def circuit_open(target: str, retry_after: float) -> ConnectError:
     """Build the error for a breaker that lets nothing through for ``retry_after`` seconds."""
     error = _make(_CIRCUIT, None, "circuit open", stage="breaker", target=target)

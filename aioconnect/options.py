@@ -19,13 +19,12 @@ if TYPE_CHECKING:
     LocalAddress: TypeAlias = tuple[str, int] | str
     SocketOption: TypeAlias = tuple[int, int, int | bytes]
 
-__all__ = ["ConnectOptions", "Options"]
+__all__ = ["ConnectOptions", "Options", "TargetOptions", "check_count", "check_limit", "check_span"]
 
 
-class ConnectOptions(TypedDict, total=False):
-    """The options as keywords, for type checkers (PEP 692); :class:`Options` explains each."""
+class TargetOptions(TypedDict, total=False):
+    """The options but ``timeout``, for functions that have a ``timeout`` of their own."""
 
-    timeout: float | None
     attempt_timeout: float | None
     retry: Policy | Callable[..., Any] | bool | int | None
     budget: Budget | None
@@ -42,6 +41,12 @@ class ConnectOptions(TypedDict, total=False):
     socket_factory: Callable[[Endpoint], socket.socket] | None
     address_policy: Callable[[Endpoint], object] | None
     on_event: Callable[[Event], object] | None
+
+
+class ConnectOptions(TargetOptions, total=False):
+    """The options as keywords, for type checkers (PEP 692); :class:`Options` explains each."""
+
+    timeout: float | None
 
 
 class Options:
@@ -159,8 +164,8 @@ class Options:
 # The checks --------------------------------------------------------------------------------------
 
 
-def _span(name: str, value: object) -> float:
-    """Seconds, not negative; infinity is allowed."""
+def check_span(name: str, value: object) -> float:
+    """Return a number that is not negative; infinity is allowed."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} is seconds as a number, not {value!r}")
     if math.isnan(value) or value < 0:
@@ -168,20 +173,22 @@ def _span(name: str, value: object) -> float:
     return float(value)
 
 
-def _limit(name: str, value: object) -> float:
-    return math.inf if value is None else _span(name, value)
+def check_limit(name: str, value: object) -> float:
+    """Return seconds, infinity for None."""
+    return math.inf if value is None else check_span(name, value)
 
 
 def _optional_span(name: str, value: object) -> float | None:
-    return None if value is None else _span(name, value)
+    return None if value is None else check_span(name, value)
 
 
 def _delay(name: str, value: object) -> float | None:
-    span = math.inf if value is None else _span(name, value)
+    span = math.inf if value is None else check_span(name, value)
     return None if span == math.inf else max(span, LEAST_DELAY)
 
 
-def _count(name: str, value: object) -> int:
+def check_count(name: str, value: object) -> int:
+    """Return a whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} is a whole number, not {value!r}")
     if value < 1:
@@ -273,7 +280,7 @@ def _with(*methods: str) -> Callable[[str, Any], Any]:
 
 
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "timeout": _limit,
+    "timeout": check_limit,
     "attempt_timeout": _optional_span,
     "retry": _retry,
     "budget": _with("reserve", "release", "success"),
@@ -283,9 +290,9 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "type": _type,
     "local_addr": _local_addr,
     "happy_eyeballs_delay": _delay,
-    "resolution_delay": _span,
-    "max_concurrent": _count,
-    "interleave": _count,
+    "resolution_delay": check_span,
+    "max_concurrent": check_count,
+    "interleave": check_count,
     "socket_options": _socket_options,
     "socket_factory": _callable,
     "address_policy": _callable,

@@ -19,6 +19,7 @@ import os
 import select
 from collections import deque
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
@@ -35,13 +36,12 @@ turn, so that a program that dials in a tight loop still serves its other tasks.
 
 
 class Inbox:
-    """Where a waiting coroutine finds what happened: ``put`` wakes it."""
+    """Where a coroutine finds what happened while it waited."""
 
-    __slots__ = ("future", "items")
+    future: Future[None] | None = None
 
     def __init__(self) -> None:
         self.items: list[Any] = []
-        self.future: Future[None] | None = None
 
     def put(self, item: Any) -> None:
         """Add an item, and wake who waits."""
@@ -53,6 +53,19 @@ class Inbox:
         future = self.future
         if future is not None and not future.done():
             future.set_result(None)
+
+    async def wait(self, loop: AbstractEventLoop, poller: Poller, until: float) -> None:
+        """Return when something was put, or at ``until``."""
+        if self.items:
+            return
+        self.future = loop.create_future()
+        timer = None if until == inf else poller.wake_at(loop, until, self)
+        try:
+            await self.future
+        finally:
+            self.future = None
+            if timer is not None:
+                poller.cancel(timer)
 
 
 class Poller:
@@ -257,8 +270,18 @@ class _Writers:
 
 _pollers: WeakKeyDictionary[AbstractEventLoop, Poller] = WeakKeyDictionary()
 
+_last: tuple[Callable[[], AbstractEventLoop | None], Poller | None] = (_nothing, None)
+"""The answer of the last call: nearly every program has one loop."""
+
+
+def _forget_all() -> None:
+    global _last
+    _pollers.clear()
+    _last = (_nothing, None)
+
+
 # A forked child shares the parent's epolls: it makes its own.
-os.register_at_fork(after_in_child=_pollers.clear)
+os.register_at_fork(after_in_child=_forget_all)
 
 
 def of(loop: AbstractEventLoop) -> Poller:
@@ -267,6 +290,10 @@ def of(loop: AbstractEventLoop) -> Poller:
     Raises:
         TypeError: the loop cannot watch sockets (Windows' Proactor).
     """
+    global _last
+    known, poller = _last
+    if known() is loop and poller is not None:
+        return poller
     poller = _pollers.get(loop)
     if poller is None:
         if getattr(type(loop), "add_writer", None) in (None, asyncio.AbstractEventLoop.add_writer):
@@ -275,4 +302,5 @@ def of(loop: AbstractEventLoop) -> Poller:
                 "a selector loop or uvloop"
             )
         poller = _pollers[loop] = Poller()
+    _last = ref(loop), poller
     return poller

@@ -21,7 +21,9 @@ from .errors import safe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Target", "TargetLike", "parse", "parse_all", "parse_host"]
+    from .race import Endpoint
+
+__all__ = ["Target", "TargetLike", "endpoint", "parse", "parse_all", "parse_host"]
 
 TargetLike: TypeAlias = "str | tuple[str, int] | tuple[str, int, int, int | str]"
 """One target: ``"host:port"``, ``"[v6%scope]:port"``, ``"unix:/path"``, ``"unix:@abstract"``, a
@@ -29,11 +31,20 @@ host with the port beside it, or a tuple as the socket module has it."""
 
 _AF_INET, _AF_INET6, _AF_UNIX = int(socket.AF_INET), int(socket.AF_INET6), int(socket.AF_UNIX)
 
+_STREAM = int(socket.SOCK_STREAM)
+_PROTO = {_STREAM: int(socket.IPPROTO_TCP), int(socket.SOCK_DGRAM): int(socket.IPPROTO_UDP)}
+"""Named, not left to the kernel: asyncio sets TCP_NODELAY only where it reads IPPROTO_TCP."""
+
 _LABELS = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?", re.ASCII)
 _NUMERIC_LABEL = re.compile(r"(?:[0-9]+|0[xX][0-9A-Fa-f]*)\Z", re.ASCII)
 _SCOPE = re.compile(r"[^\s/%:\[\]\x00-\x1f]{1,15}")
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _MAX_NAME = 253
+
+
+def endpoint(family: int, kind: int, address: Any) -> Endpoint:
+    """Return an address as ``getaddrinfo`` does: family, type, protocol, "", sockaddr."""
+    return family, kind, 0 if family == _AF_UNIX else _PROTO.get(kind, 0), "", address
 
 
 class Target:
@@ -49,7 +60,7 @@ class Target:
             interface's name, which is looked up when it is dialled.
     """
 
-    __slots__ = ("address", "family", "host", "name", "port", "text")
+    __slots__ = ("_stream", "address", "family", "host", "name", "port", "text")
 
     def __init__(self, text: str, host: str, port: int, family: int, address: Any) -> None:
         self.text = text
@@ -58,6 +69,13 @@ class Target:
         self.port = port
         self.family = family
         self.address = address
+        self._stream = (endpoint(family, _STREAM, address),)
+
+    def endpoints(self, kind: int) -> tuple[Endpoint, ...]:
+        """Return the address of a target that is no name, for sockets of type ``kind``."""
+        if kind == _STREAM:
+            return self._stream
+        return (endpoint(self.family, kind, self.address),)
 
     def __repr__(self) -> str:
         return f"<Target {self.text}>"

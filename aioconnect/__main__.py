@@ -1,0 +1,8 @@
+"""``python -m aioconnect`` is the command ``aioconnect``."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
