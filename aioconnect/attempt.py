@@ -87,7 +87,8 @@ def begin(candidate: Candidate, options: Options) -> int:
         stage = "connect"
         number = connect_once(sock, family, address)
         if not number:
-            if proto != _TCP or not _is_self(sock, address):
+            # A socket whose own port is the one it dialled may have met itself; the peer tells.
+            if proto != _TCP or sock.getsockname()[1] != address[1] or not _is_self(sock):
                 candidate.sock = sock
                 return CONNECTED
         elif number in _UNDERWAY:
@@ -120,7 +121,7 @@ def finish(candidate: Candidate, options: Options) -> int:
     number = wait.outcome(sock)
     if number == 0:
         try:
-            if candidate.endpoint[2] != _TCP or not _is_self(sock, candidate.endpoint[4]):
+            if candidate.endpoint[2] != _TCP or not _is_self(sock):
                 return CONNECTED
             candidate.sock = None
             return _met_itself(candidate, sock)
@@ -158,7 +159,7 @@ def connecting(sock: socket.socket, address: Any) -> Generator[float | None, Non
                 yield None
                 number = wait.outcome(sock)
         if not number:
-            if sock.proto != _TCP or not _is_self(sock, address):
+            if not _may_be_tcp(sock, family) or not _is_self(sock):
                 return
             failed = errors.connected_to_itself(address=address, family=family)
         else:
@@ -221,11 +222,14 @@ def _bind(sock: socket.socket, family: int, local_addr: Any) -> None:
     raise OSError(errno.EAFNOSUPPORT, "local_addr has no address of this family")
 
 
-def _is_self(sock: socket.socket, address: Any) -> bool:
-    """Tell whether a TCP socket met itself: its own port was the one it dialled."""
-    local = sock.getsockname()
-    # Other ports, other sockets; where they are alike (which is rare) the peer tells.
-    return bool(local[1] == address[1] and local == sock.getpeername())
+def _may_be_tcp(sock: socket.socket, family: int) -> bool:
+    # A caller's socket mostly has protocol 0, which is TCP for a stream.
+    return family in _INET and sock.type == socket.SOCK_STREAM and sock.proto in (0, _TCP)
+
+
+def _is_self(sock: socket.socket) -> bool:
+    """Tell whether a TCP socket is connected to itself."""
+    return bool(sock.getsockname() == sock.getpeername())
 
 
 def _met_itself(candidate: Candidate, sock: socket.socket) -> int:

@@ -15,14 +15,15 @@ import logging
 import socket
 from random import random
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from . import attempt, errors, events
-from .race import Race
+from .race import Race, alone
 from .targets import endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from .options import Options
     from .race import Candidate, Endpoint
@@ -66,6 +67,13 @@ class Call:
     winner: Target | None = None
     """The target that it is connected to."""
 
+    # Replaced by tests that run in virtual time, without sockets.
+    _clock = staticmethod(monotonic)
+    _rng = staticmethod(random)
+    _io: Any = attempt
+
+    _attempts: tuple[events.Attempt, ...] = ()
+    _names: Mapping[int, _Name] = MappingProxyType({})
     _race: Race | None = None
     _round = 0
     _won: Candidate | None = None
@@ -77,31 +85,18 @@ class Call:
     _permit: Any = None  # of the breaker, for the round that runs or comes
     _reserved = False  # a token of the budget, for the round to come
 
-    def __init__(
-        self,
-        targets: Sequence[Target],
-        options: Options,
-        *,
-        clock: Callable[[], float] = monotonic,
-        rng: Callable[[], float] = random,
-        io: Any = attempt,
-    ) -> None:
-        self._targets = targets
+    def __init__(self, targets: Sequence[Target], options: Options) -> None:
+        self._targets = self._given = targets
         self._options = options
-        self._clock = clock
-        self._rng = rng
-        self._io = io
-        self.started = self._round_started = started = clock()
-        self.deadline = started + options.timeout
-        self._attempts: list[events.Attempt] = []
-        self._names: dict[int, _Name] = {}
         self.items: list[Any] = []
+        self.started = self._round_started = started = self._clock()
+        self.deadline = started + options.timeout
         self._observed = options.on_event is not None or logger.isEnabledFor(_DEBUG)
 
     @property
     def text(self) -> str:
         """What is dialled, for a person."""
-        return ", ".join([target.text for target in self._targets])
+        return ", ".join([target.text for target in self._given])
 
     # What a driver does --------------------------------------------------------------------------
 
@@ -129,9 +124,13 @@ class Call:
         Raises:
             ConnectError: a breaker is open.
         """
+        targets = self._targets
         try:
-            self._begin_round()
-            self._won = self._dial()
+            if len(targets) == 1 and targets[0].family and self._options.breaker is None:
+                self._won = self._dial_alone(targets[0])
+            else:
+                self._begin_round()
+                self._won = self._dial()
         except BaseException:
             self._leave(None)
             raise
@@ -173,12 +172,17 @@ class Call:
         options = self._options
         if options.breaker is not None and self._permit is None:
             self._ask_breaker()
-        first = 0
         self._round += 1
+        first = 0
         if self._race is not None:
             first = self._race.number
             self._begin_next_round()
-        race = self._race = Race(
+        race = self._race = self._new_race(first)
+        self._find_addresses(race)
+
+    def _new_race(self, first: int) -> Race:
+        options = self._options
+        return Race(
             targets=len(self._targets),
             delay=options.happy_eyeballs_delay,
             resolution_delay=options.resolution_delay,
@@ -190,7 +194,25 @@ class Call:
             more_rounds=options.retry is not None,
             first=first,
         )
-        self._find_addresses(race)
+
+    def _dial_alone(self, target: Target) -> Candidate | None:
+        """Dial the only address there is; the race begins if that does not connect at once."""
+        options = self._options
+        self._round = 1
+        now = self._clock()
+        (endpoint,) = target.endpoints(options.type)
+        candidate = alone(
+            endpoint, now, self.deadline, options.attempt_timeout, options.retry is not None
+        )
+        if self._observed:
+            self._emit(events.AttemptStarted(*self._facts(now, candidate)))
+        outcome = self._io.begin(candidate, options)
+        if outcome == _CONNECTED:
+            return candidate
+        race = self._race = self._new_race(0)
+        race.adopt(candidate)
+        self._settle(race, candidate, outcome)
+        return self._dial()
 
     def _dial(self) -> Candidate | None:
         """Start what the race says; the winner if one connected at once."""
@@ -267,7 +289,7 @@ class Call:
             error=error,
             tries=candidate.tries,
         )
-        self._attempts.append(failed)
+        self._attempts += (failed,)
         if self._backoff is not None:
             self._backoff.failed(address, now)
         if self._observed:
@@ -281,7 +303,7 @@ class Call:
             if target.name is None:
                 race.offer(index, target.endpoints(self._options.type), self._round_started)
             else:
-                self._names[index] = _Name(self._options.family)
+                self._names = {**self._names, index: _Name(self._options.family)}
                 self._look_up(race, index, target.name)
 
     def _look_up(self, race: Race, index: int, name: str) -> None:
@@ -420,8 +442,8 @@ class Call:
         now = self._clock()
         options = self._options
         failures = self._failures(now)
-        self._attempts = [f for f in self._attempts if f.round != self._round] + failures
-        del self._attempts[: -errors.KEPT_ATTEMPTS]
+        kept = [*[f for f in self._attempts if f.round != self._round], *failures]
+        self._attempts = tuple(kept[-errors.KEPT_ATTEMPTS :])
         for index in self._names:
             forget = getattr(self._resolver(), "forget", None)
             if forget is not None:  # every address failed: what is known of the name may be old
@@ -466,7 +488,7 @@ class Call:
             failures=self._round,
             last=self._attempts[-1],
             error=error,
-            history=tuple(self._attempts),
+            history=self._attempts,
             started=self.started,
             now=now,
             deadline=self.deadline,
@@ -478,19 +500,10 @@ class Call:
             decision = retry.decide(policy, context, attempt_needs=ATTEMPT_NEEDS)
         except OSError as exc:  # a policy's failure is the call's
             failure = errors.from_exception(exc, stage="wait", target=self.text)
-            self._attempts.append(
-                events.Attempt(
-                    now,
-                    self.text,
-                    0,
-                    self._round,
-                    None,
-                    0,
-                    stage="wait",
-                    started=now,
-                    error=failure,
-                )
+            entry = events.Attempt(
+                now, self.text, 0, self._round, None, 0, stage="wait", started=now, error=failure
             )
+            self._attempts += (entry,)
             decision = retry.Stop("custom")
         if isinstance(decision, retry.Stop):
             del error, context  # no frame of the traceback may refer to what is raised
@@ -505,7 +518,7 @@ class Call:
         """Forget what the last round knew; what failed in it is dialled last in this one."""
         self._reserved = False  # it is spent now
         self._round_started = self._clock()
-        self._names.clear()
+        self._names = {}
         backoff = self._backoff
         if backoff is None:
             from .retry import AddressBackoff
@@ -535,7 +548,9 @@ class Call:
         else:
             raise errors.circuit_open(self.text, permit)
 
-    def _report_success(self) -> None:
+    def _tell_of_success(self, won: Candidate) -> None:
+        if self._observed:
+            self._emit_connected(won)
         now = self._clock()
         if self._options.budget is not None:
             self._options.budget.success(self.text, now)
@@ -570,15 +585,17 @@ class Call:
         """Hand the winner's socket out, and end the rest."""
         won = self._won
         assert won is not None
-        try:
-            if self._observed:
-                self._emit_connected(won)
-            if self._options.breaker is not None or self._options.budget is not None:
-                self._report_success()
-        except BaseException:
-            self._leave(None)
-            raise
-        self._leave(won)
+        options = self._options
+        if self._observed or options.breaker is not None or options.budget is not None:
+            try:
+                self._tell_of_success(won)
+            except BaseException:
+                if self._race is None and won.sock is not None:
+                    won.sock.close()
+                self._leave(None)
+                raise
+        if self._race is not None:
+            self._leave(won)
         self.winner = self._targets[won.target]
         self.sock = won.sock
 

@@ -153,7 +153,10 @@ async def connect(
     Sources: connect(2), RFC 8305, RFC 6724.
     """
     dialer = Dialer(**options) if options else _DEFAULTS
-    call = await engine.dial(check_family(parse_all(target, port), dialer), dialer)
+    targets = parse_all(target, port)
+    if dialer.family:
+        check_family(targets, dialer)
+    call = await engine.dial(targets, dialer)
     assert call.sock is not None
     return call.sock
 

@@ -37,28 +37,21 @@ FINISH_LOOKUPS = 1.0
 class AsyncioCall(Call, poller.Inbox):
     """A call that waits in an event loop."""
 
+    loop: AbstractEventLoop  # from the first time that it must wait
     _lookups: tuple[asyncio.Task[None], ...] = ()
-
-    def __init__(
-        self,
-        targets: Sequence[Target],
-        options: Options,
-        loop: AbstractEventLoop,
-        watcher: poller.Poller,
-    ) -> None:
-        Call.__init__(self, targets, options)
-        self.loop = loop
-        self.poller = watcher
 
     def watch(self, candidate: Candidate) -> None:
         assert candidate.sock is not None
-        self.poller.watch(self.loop, candidate.sock.fileno(), self, candidate)
+        loop = self.loop = asyncio.get_running_loop()
+        poller.of(loop).watch(loop, candidate.sock.fileno(), self, candidate)
 
     def unwatch(self, candidate: Candidate) -> None:
         assert candidate.sock is not None
-        self.poller.unwatch(self.loop, candidate.sock.fileno(), candidate)
+        # Not the running loop: a call may be closed when its loop no longer runs.
+        poller.of(self.loop).unwatch(self.loop, candidate.sock.fileno(), candidate)
 
     def look_up(self, resolver: Resolver, target: int, name: str, family: int) -> None:
+        self.loop = asyncio.get_running_loop()
         coroutine = self._ask(resolver, target, name, family)
         task = self.loop.create_task(coroutine, name=f"aioconnect: look up {name}")
         self._lookups += (task,)
@@ -93,7 +86,7 @@ async def dial(targets: Sequence[Target], options: Options) -> Call:
     """
     loop = asyncio.get_running_loop()
     watcher = poller.of(loop)
-    call = AsyncioCall(targets, options, loop, watcher)
+    call = AsyncioCall(targets, options)
     if (turn := watcher.takes_turn(loop)) is not None:
         await turn
     if call.start():

@@ -46,6 +46,7 @@ __all__ = [
     "NetworkDown",
     "NetworkUnreachable",
     "NoBuffers",
+    "NoPortAssigned",
     "NotADirectory",
     "NotConnected",
     "PathNotFound",
@@ -189,6 +190,10 @@ class AddressNotAvailable(ConnectError):
 
 class PortsExhausted(AddressNotAvailable):
     """No local port is left for that destination."""
+
+
+class NoPortAssigned(PortsExhausted, BlockingIOError):
+    """No local port could be assigned (EAGAIN on FreeBSD and macOS)."""
 
 
 class AddressInUse(ConnectError):
@@ -371,6 +376,7 @@ _PORTS = Cause(
     "too many connections or TIME_WAIT sockets to that destination? widen ip_local_port_range",
     6,
 )
+_NO_PORT = _PORTS._replace(type=NoPortAssigned)
 _IN_USE = Cause(
     "address_already_in_use",
     AddressInUse,
@@ -645,7 +651,7 @@ def classify(number: int | None, stage: Stage, family: int, *, bound: bool, addr
         if family == socket.AF_INET6 and _lacks_scope(address):
             return _NO_SCOPE
     elif number == _errno.EAGAIN:
-        return _PORTS  # FreeBSD and macOS: no port could be assigned
+        return _NO_PORT  # FreeBSD and macOS
     if stage in ("policy", "socket", "bind") and number in (_errno.ENOPROTOOPT, _errno.EOPNOTSUPP):
         return _BAD_OPTION
     if stage == "policy" and number in (_errno.EACCES, _errno.EPERM):

@@ -366,7 +366,7 @@ class ConnectMany:
             await self._wanted.wait()
 
     def _start(self, targets: tuple[Target, ...], result: ConnectResult) -> None:
-        entry = _Entry(targets, self._dialer, self._loop, self._poller)
+        entry = _Entry(targets, self._dialer)
         entry.many = self
         entry.result = result
         entry.host = targets[0].host

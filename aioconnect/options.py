@@ -10,7 +10,7 @@ from .errors import safe
 from .race import LEAST_DELAY, Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from .events import Event
     from .resolve.base import Resolver
@@ -51,8 +51,6 @@ class ConnectOptions(TargetOptions, total=False):
 
 class Options:
     """A validated, immutable set of options; equal and hashable by value.
-
-    Only what differs from the defaults is stored, so that a set costs what was given.
 
     Raises:
         TypeError: an unknown option, or a value of a wrong type.
@@ -119,6 +117,7 @@ class Options:
 
     def __init__(self, **options: Any) -> None:
         fields = self.__dict__
+        fields.update(_DEFAULTS)  # found at once in the instance: they are read for each call
         for name, value in options.items():
             check = _CHECKS.get(name)
             if check is None:
@@ -131,7 +130,7 @@ class Options:
     def replace(self, **changes: Any) -> Any:
         """Return a copy with some options changed."""
         new = type(self)(**changes)
-        new.__dict__.update({**self.__dict__, **new.__dict__})
+        new.__dict__.update({n: v for n, v in self.__dict__.items() if n not in changes})
         if new.local_addr is not None and new.family:
             type(self)(family=new.family, local_addr=_addresses(new.local_addr))
         return new
@@ -300,6 +299,4 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
 }
 
 
-def names() -> Iterator[str]:
-    """Name every option."""
-    yield from _CHECKS
+_DEFAULTS = {name: getattr(Options, name) for name in _CHECKS}

@@ -52,7 +52,7 @@ from socket import AF_INET6
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Sequence
     from socket import socket
 
 _IPV6 = int(AF_INET6)  # a plain number: comparing enum members is slow
@@ -64,6 +64,7 @@ __all__ = [
     "Candidate",
     "Endpoint",
     "Race",
+    "alone",
     "pause",
 ]
 
@@ -82,7 +83,6 @@ class Candidate:
     """One address in the race, waiting or running."""
 
     __slots__ = (
-        "connected",
         "endpoint",
         "error",
         "limit",
@@ -105,19 +105,15 @@ class Candidate:
         # For the one who carries the decisions out; the race does not look at these.
         self.sock: socket | None = None
         self.error: Any = None
-        self.connected = False
 
 
 class _Target:
     """What is known of one target: its addresses in order, and what is still awaited."""
 
-    __slots__ = ("awaited", "held", "order", "waiting")
-
-    def __init__(self) -> None:
-        self.order: list[Candidate] = []
-        self.waiting: deque[Candidate] = deque()  # those of ``order`` not yet started
-        self.awaited = True
-        self.held: float | None = None  # until when IPv4 waits for IPv6
+    order: Sequence[Candidate] = ()
+    waiting: list[Candidate] = []  # noqa: RUF012  # those of ``order`` not yet started; replaced
+    awaited = True
+    held: float | None = None  # until when IPv4 waits for IPv6
 
 
 class Race:
@@ -186,7 +182,7 @@ class Race:
     # What the race is told -----------------------------------------------------------------------
 
     def offer(
-        self, target: int, endpoints: Sequence[Endpoint], now: float, awaited: Iterable[int] = ()
+        self, target: int, endpoints: Sequence[Endpoint], now: float, awaited: Collection[int] = ()
     ) -> None:
         """Take all addresses of ``target`` known by now, best first; replaces earlier offers.
 
@@ -195,13 +191,15 @@ class Race:
         """
         place = self._targets[target]
         if not place.order and len(endpoints) == 1:
-            candidate = Candidate(endpoints[0], target)
-            place.order.append(candidate)
-            place.waiting.append(candidate)
+            place.waiting = [Candidate(endpoints[0], target)]
+            place.order = tuple(place.waiting)
         else:
             self._merge(place, target, endpoints)
+        if not awaited:
+            place.awaited = False
+            place.held = None
+            return
         families = tuple(awaited)
-        place.awaited = bool(families)
         if _IPV6 not in families or any(c.endpoint[0] == _IPV6 for c in place.order):
             place.held = None  # RFC 8305, section 3: IPv6 has answered, or will not
         elif place.held is None and place.order:
@@ -216,8 +214,8 @@ class Race:
             if key not in seen:
                 seen[key] = known.get(key) or Candidate(endpoint, target)
         gone = [c for key, c in known.items() if c.number and key not in seen]
-        place.order = gone + interleaved(list(seen.values()), self._interleave)
-        place.waiting = deque(c for c in place.order if not c.number)
+        place.order = order = gone + interleaved(list(seen.values()), self._interleave)
+        place.waiting = [c for c in order if not c.number]
 
     def failed(self, candidate: Candidate, now: float, *, local: bool = False) -> None:
         """Take note that an attempt failed; ``local``: for want of something of this host."""
@@ -234,11 +232,21 @@ class Race:
         """Take note that an attempt must be made again with a fresh socket, after ``pause``."""
         candidate.resume = now + pause(candidate.tries)
 
+    def adopt(self, candidate: Candidate) -> None:
+        """Take over the only address of the only target, begun already (:func:`alone`)."""
+        place = self._targets[0]
+        place.order = (candidate,)
+        place.awaited = False
+        self._newest = candidate
+        self.number = candidate.number
+        self.running.append(candidate)
+
     # What the race answers -----------------------------------------------------------------------
 
     def start(self, now: float) -> Candidate | None:
         """Return the candidate to dial now, or None if there is nothing to start at ``now``."""
-        for paused in self.running:
+        running = self.running
+        for paused in running:
             if paused.resume is not None and paused.resume <= now < paused.limit:
                 paused.resume = None
                 paused.tries += 1
@@ -248,17 +256,16 @@ class Race:
             return None
         if now >= self._deadline and self.number:
             return None  # out of time; only a call that has tried nothing yet tries once
-        candidate.limit = now + self._share(now)
-        self._targets[candidate.target].waiting.popleft()
-        self.number += 1
-        candidate.number = self.number
+        candidate.limit = self._limit(now)
+        del self._targets[candidate.target].waiting[0]
+        self.number = candidate.number = self.number + 1
         candidate.tries = 1
         candidate.started = now
         self._newest = candidate
         self._last_start = now
         if self._delay is not None:
             self._next_start = now + self._delay
-        self.running.append(candidate)
+        running.append(candidate)
         return candidate
 
     def expired(self, now: float) -> list[Candidate]:
@@ -308,23 +315,45 @@ class Race:
                 overtaking = True
         return waiting, None
 
-    def _share(self, now: float) -> float:
-        """Compute the seconds that the attempt which starts now may take."""
+    def _limit(self, now: float) -> float:
+        """Compute the instant until which the attempt that starts now may take."""
+        limit = self._deadline
         unstarted = 0
-        awaited = False
+        follows = self._more_rounds
         for place in self._targets:
-            awaited = awaited or place.awaited
             unstarted += len(place.waiting)
-        left = max(self._deadline - now, 0.0)
-        share = left
+            if place.awaited:
+                follows = True
         if unstarted > 1:
-            share = max(left / ceil(unstarted / self._slots), min(LEAST_SHARE, left))
+            follows = True
+            left = max(limit - now, 0.0)
+            share = max(left / ceil(unstarted / self._slots), LEAST_SHARE)
+            if share < left:
+                limit = now + share
         most = self._attempt_timeout
         if most is None:
-            if unstarted <= 1 and not (awaited or self._more_rounds):
-                return share
+            if not follows:
+                return limit
             most = ATTEMPT_TIMEOUT
-        return min(share, most)
+        return min(limit, now + most)
+
+
+def alone(
+    endpoint: Endpoint, now: float, deadline: float, attempt_timeout: float | None, more: bool
+) -> Candidate:
+    """Begin with the only address there is, before there is a race.
+
+    It starts at once and has all the time, so there is nothing to decide until it fails; most
+    calls to one address connect at once, and need no race at all.  ``more``: another round can
+    follow.
+    """
+    candidate = Candidate(endpoint, 0)
+    candidate.number = candidate.tries = 1
+    candidate.started = now
+    if attempt_timeout is None and more:
+        attempt_timeout = ATTEMPT_TIMEOUT
+    candidate.limit = deadline if attempt_timeout is None else min(deadline, now + attempt_timeout)
+    return candidate
 
 
 def interleaved(candidates: list[Candidate], first: int) -> list[Candidate]:

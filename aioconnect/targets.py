@@ -60,7 +60,7 @@ class Target:
             interface's name, which is looked up when it is dialled.
     """
 
-    __slots__ = ("_stream", "address", "family", "host", "name", "port", "text")
+    __slots__ = ("_stream", "address", "alone", "family", "host", "name", "port", "text")
 
     def __init__(self, text: str, host: str, port: int, family: int, address: Any) -> None:
         self.text = text
@@ -69,6 +69,7 @@ class Target:
         self.port = port
         self.family = family
         self.address = address
+        self.alone = (self,)
         self._stream = (endpoint(family, _STREAM, address),)
 
     def endpoints(self, kind: int) -> tuple[Endpoint, ...]:
@@ -90,6 +91,8 @@ def parse_all(
         ValueError: it cannot mean anything, or could mean two things.
         TypeError: it is of a wrong type.
     """
+    if port is not None and isinstance(target, str):
+        return parse_host(target, port).alone
     if isinstance(target, list):
         if not target:
             raise ValueError("an empty list of targets")
