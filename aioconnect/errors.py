@@ -46,7 +46,6 @@ __all__ = [
     "NetworkDown",
     "NetworkUnreachable",
     "NoBuffers",
-    "NoPortAssigned",
     "NotADirectory",
     "NotConnected",
     "PathNotFound",
@@ -99,7 +98,7 @@ class ConnectError(OSError):
         hint: a question or an advice for the person who reads this at night.
         attempts: each failed :class:`~aioconnect.events.Attempt`, in the order of their starts;
             empty on the error of a single attempt.  At most 64 are kept, the newest.
-        count: how many attempts there were, also those no longer kept.
+        count: how many addresses were dialled, also in attempts no longer kept.
         elapsed: seconds from the start of the call (of the attempt) to the failure.
         stopped: why no further round was begun (``"attempts"``, ``"deadline"``, ...), or None.
         retry_after: seconds after which a breaker lets the next attempt through, or None.
@@ -192,7 +191,7 @@ class PortsExhausted(AddressNotAvailable):
     """No local port is left for that destination."""
 
 
-class NoPortAssigned(PortsExhausted, BlockingIOError):
+class _NoPortAssigned(PortsExhausted, BlockingIOError):
     """No local port could be assigned (EAGAIN on FreeBSD and macOS)."""
 
 
@@ -266,6 +265,29 @@ class CertificateError(TLSError, ssl.SSLCertVerificationError):
 
 class CircuitOpen(ConnectError):
     """A breaker is open: nothing was dialled.  ``retry_after`` says when it lets one through."""
+
+
+class _Interrupted(ConnectError, InterruptedError):
+    """A signal came before anything had begun (EINTR)."""
+
+
+# What no connect says, but a caller's hook may.
+
+
+class _FileExists(ConnectError, FileExistsError):
+    pass
+
+
+class _IsADirectory(ConnectError, IsADirectoryError):
+    pass
+
+
+class _NoProcess(ConnectError, ProcessLookupError):
+    pass
+
+
+class _NoChild(ConnectError, ChildProcessError):
+    pass
 
 
 class Cause(NamedTuple):
@@ -376,7 +398,7 @@ _PORTS = Cause(
     "too many connections or TIME_WAIT sockets to that destination? widen ip_local_port_range",
     6,
 )
-_NO_PORT = _PORTS._replace(type=NoPortAssigned)
+_NO_PORT = _PORTS._replace(type=_NoPortAssigned)
 _IN_USE = Cause(
     "address_already_in_use",
     AddressInUse,
@@ -523,7 +545,7 @@ _TABLE: dict[str, Cause] = {
     ),
     "EINTR": Cause(
         "interrupted",
-        ConnectError,
+        _Interrupted,
         _S | _O,
         "interrupted on the way to",
         "the connect goes on in the kernel",
@@ -557,6 +579,12 @@ _BY_NUMBER: dict[int, Cause] = {
 }
 
 _OTHER = Cause("_OTHER", ConnectError, _S | _O, "failed at", "look the error number up")
+_BY_NUMBER |= {
+    _errno.EEXIST: _OTHER._replace(type=_FileExists),
+    _errno.EISDIR: _OTHER._replace(type=_IsADirectory),
+    _errno.ESRCH: _OTHER._replace(type=_NoProcess),
+    _errno.ECHILD: _OTHER._replace(type=_NoChild),
+}
 
 _NAME_ERROR = Cause(
     "no_recovery", NameNotResolved, _S, "the name server failed for", "does the name server work?"
@@ -855,7 +883,7 @@ def combine(
     *,
     target: str,
     elapsed: float,
-    count: int = 0,
+    count: int | None = None,
     stopped: str | None = None,
     retry_after: float | None = None,
 ) -> ConnectError:
@@ -872,7 +900,7 @@ def combine(
     error.__dict__.update(
         target=target,
         attempts=tuple(attempts[-KEPT_ATTEMPTS:]),
-        count=count or len(attempts),
+        count=len(attempts) if count is None else count,
         elapsed=elapsed,
         stopped=stopped,
         retry_after=retry_after,
@@ -897,7 +925,7 @@ def _copy(error: ConnectError) -> ConnectError:
 def _rebuild(cls: type[ConnectError], args: tuple[Any, ...], state: dict[str, Any]) -> ConnectError:
     error = cls(*args)
     error.__dict__.update(state)
-    if error.count > 1:
+    if len(error.attempts) > 1:
         error.__cause__ = error.group()
     return error
 
@@ -918,11 +946,10 @@ def _strerror(number: int) -> str:
 
 
 def _sentence(error: ConnectError) -> str:
-    attempts = error.attempts
     parts = [f"cannot connect to {error.target}" if error.target else "cannot connect", ": "]
     parts.append(_causes(error))
     seconds = f"{error.elapsed:.1f} s"
-    if attempts:
+    if error.count:
         plural = "" if error.count == 1 else "s"
         parts.append(f" ({error.count} attempt{plural}, {seconds}")
     else:
@@ -953,8 +980,8 @@ def _causes(error: ConnectError) -> str:
     for single, address in entries:
         cause = single._cause or _OTHER
         phrase = cause.phrase
-        if cause is _OTHER or cause.type in (TLSError, CertificateError, ProtocolError):
-            phrase = f"{single.strerror or single.code}, {phrase}"
+        if cause.code == _OTHER.code or cause.type in (TLSError, CertificateError, ProtocolError):
+            phrase = f"{safe(single.strerror or single.code)}, {phrase}"
         shown = by_phrase.setdefault(phrase, [])
         text = format_host(address)
         if text and text not in shown:
