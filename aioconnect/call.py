@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Call", "logger", "tell"]
 
 logger = logging.getLogger("aioconnect")
+logger.addHandler(logging.NullHandler())  # a program that set up no logging sees nothing
 
 _AF_INET, _AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)
 _DEBUG = logging.DEBUG

@@ -186,7 +186,7 @@ class AttemptCancelled(AttemptStarted):
 
 
 class Connected(AttemptStarted):
-    """This attempt won; ``local`` is the socket's own address, ``elapsed`` the call's seconds."""
+    """This attempt won, and the others are being cancelled; ``local`` is the socket's own address, ``elapsed`` the call's seconds."""
 
     __slots__ = ("elapsed", "local")
 

@@ -75,7 +75,8 @@ class Options:
     """A circuit breaker (``aioconnect.retry.Breaker``) shared likewise."""
 
     resolver: Resolver | None = None
-    """Who looks names up; None is the system's resolver (``getaddrinfo``, in our threads)."""
+    """Who looks names up; None is the system's resolver (``getaddrinfo``, in our threads).  It is
+    never asked for ``localhost`` (RFC 6761)."""
 
     family: int = 0
     """``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both."""

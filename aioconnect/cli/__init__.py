@@ -1,0 +1,124 @@
+"""The command line: ``aioconnect check`` and ``aioconnect demo``.
+
+Results go to stdout, everything that is said about them to stderr, so that a pipe carries
+results only.  What a name or an address contains is escaped before it reaches a terminal.
+
+Exit codes:
+
+====  ==========================================================
+0     all that was asked for was reached
+1     not all of it was
+2     the command line is wrong; nothing was dialled
+74    stdout cannot be written to (``EX_IOERR`` of sysexits.h)
+130   interrupted (128 + SIGINT)
+141   whoever read the output has closed the pipe (128 + SIGPIPE)
+====  ==========================================================
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+from .. import __version__
+from .console import Console, OutputLost
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+_COMMANDS = {
+    "check": "connect to targets, and say which can be reached",
+    "demo": "show good and bad servers on this host, the attempts, and the errors",
+}
+
+_EPILOG = "\n".join(
+    [
+        "commands:",
+        *(f"  {name:8}{what}" for name, what in _COMMANDS.items()),
+        "",
+        "aioconnect COMMAND --help says more.",
+        "exit code: 0 all was reached, 1 not all, 2 usage, 130 Ctrl-C",
+    ]
+)
+
+
+class Command(Protocol):
+    """What the module of a command has; its docstring is the description in the help."""
+
+    EPILOG: str
+    """What stands at the end of the help."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments; ``--no-color`` is always one."""
+        ...
+
+    def run(
+        self, parser: argparse.ArgumentParser, given: argparse.Namespace, console: Console
+    ) -> int:
+        """Do it, and return the exit code; ``parser.error`` ends it for a wrong argument."""
+        ...
+
+
+_SILENT = logging.NullHandler()
+"""Without any handler, logging prints the library's warnings to stderr; the commands say
+themselves what happened."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: the words after the command's name; default ``sys.argv[1:]``.
+    """
+    logging.getLogger("aioconnect").addHandler(_SILENT)
+    console = Console()
+    try:
+        code = _run(arguments, console)
+        console.finish()
+    except KeyboardInterrupt:
+        console.interrupted()
+        return 130
+    except OutputLost as lost:
+        return lost.code
+    return code
+
+
+def _run(arguments: Sequence[str] | None, console: Console) -> int:
+    try:
+        name, words = _command(arguments)
+        command = cast("Command", import_module(f".{name}", __name__))  # and none of the others
+        parser = argparse.ArgumentParser(
+            prog=f"aioconnect {name}",
+            description=command.__doc__,
+            epilog=command.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        command.add_arguments(parser)
+        # Intermixed: options may stand between targets, as with the tools that people know.
+        given = parser.parse_intermixed_args(words)
+        console.colour = console.colour and not given.no_color
+        return command.run(parser, given, console)
+    except SystemExit as done:  # argparse has printed its message, or the help
+        return done.code if isinstance(done.code, int) else 1
+
+
+def _command(arguments: Sequence[str] | None) -> tuple[str, list[str]]:
+    """Return the name of the command, and the words after it."""
+    parser = argparse.ArgumentParser(
+        prog="aioconnect",
+        usage="aioconnect [-h] [--version] COMMAND ...",
+        description="Connect, and say what happened on the way.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"aioconnect {__version__}")
+    parser.add_argument("command", choices=_COMMANDS, help=argparse.SUPPRESS)
+    parser.add_argument("words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    return given.command, given.words
