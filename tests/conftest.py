@@ -26,12 +26,6 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 uvloop.new_event_loop().close()
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Leave what is there now out of every later collection: it makes them cheap."""
-    gc.collect()
-    gc.freeze()
-
-
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -68,7 +62,6 @@ def descriptors() -> dict[int, tuple[int, int]]:
 @pytest.fixture(autouse=True)
 def no_descriptor_is_left() -> Iterator[None]:
     """Compare the open descriptors by inode before and after each test."""
-    gc.collect()
     before = descriptors()
     yield
     gc.collect()
