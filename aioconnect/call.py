@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from . import attempt, errors, events
-from .race import Race, alone
+from .race import Race, first, interleaved
 from .targets import endpoint
 
 if TYPE_CHECKING:
@@ -42,6 +42,14 @@ _CONNECTED, _PENDING, _AGAIN = attempt.CONNECTED, attempt.PENDING, attempt.AGAIN
 
 ATTEMPT_NEEDS = 0.05
 """Seconds that must be left for a round: no pause begins that would leave less."""
+
+
+_FAMILIES = (_AF_INET6, _AF_INET)
+
+_ordered: dict[tuple[Any, ...], tuple[float, Sequence[Endpoint]]] = {}
+"""The addresses of names that were at hand, in the order to dial, and until when that holds."""
+
+MOST_ORDERED = 256
 
 
 class _Name:
@@ -127,8 +135,15 @@ class Call:
         """
         targets = self._targets
         try:
-            if len(targets) == 1 and targets[0].family and self._options.breaker is None:
-                self._won = self._dial_alone(targets[0])
+            endpoints: Sequence[Endpoint] | None = None
+            if len(targets) == 1 and self._options.breaker is None:
+                target = targets[0]
+                if target.family:
+                    endpoints = target.endpoints(self._options.type)
+                else:
+                    endpoints = self._at_hand(target)
+            if endpoints:
+                self._won = self._dial_first(endpoints)
             else:
                 self._begin_round()
                 self._won = self._dial()
@@ -196,22 +211,21 @@ class Call:
             first=first,
         )
 
-    def _dial_alone(self, target: Target) -> Candidate | None:
-        """Dial the only address there is; the race begins if that does not connect at once."""
+    def _dial_first(self, endpoints: Sequence[Endpoint]) -> Candidate | None:
+        """Dial the first of the addresses; the race begins if that does not connect at once."""
         options = self._options
         self._round = 1
         now = self._clock()
-        (endpoint,) = target.endpoints(options.type)
-        candidate = alone(
-            endpoint, now, self.deadline, options.attempt_timeout, options.retry is not None
-        )
+        slots = options.max_concurrent if options.happy_eyeballs_delay is not None else 1
+        more = options.retry is not None
+        candidate = first(endpoints, now, self.deadline, options.attempt_timeout, slots, more)
         if self._observed:
             self._emit(events.AttemptStarted(*self._facts(now, candidate)))
         outcome = self._io.begin(candidate, options)
         if outcome == _CONNECTED:
             return candidate
         race = self._race = self._new_race(0)
-        race.adopt(candidate)
+        race.adopt(candidate, endpoints, now)
         self._settle(race, candidate, outcome)
         return self._dial()
 
@@ -307,25 +321,59 @@ class Call:
                 self._names = {**self._names, index: _Name(self._options.family)}
                 self._look_up(race, index, target.name)
 
-    def _look_up(self, race: Race, index: int, name: str) -> None:
-        from .resolve import literal, order
+    def _at_hand(self, target: Target) -> Sequence[Endpoint] | None:
+        """Return all addresses of a name, in order, if nothing has to be asked for them."""
+        options = self._options
+        name = target.host
+        answers = []
+        for family in _FAMILIES if not options.family else (options.family,):
+            answer = self._peek(name, family)
+            if answer is None:
+                return None
+            answers.append((family, answer.addresses))
+        key = (target.port, options.type, options.interleave, *answers)
+        now = self._clock()
+        known = _ordered.get(key)
+        if known is not None and now < known[0]:
+            return known[1]
+        from .resolve import order
 
-        resolver = self._resolver()
-        peek = getattr(resolver, "peek", None)
+        found: list[Endpoint] = []
+        for family, addresses in answers:
+            found += self._endpoints(target.port, family, addresses)
+        endpoints = tuple(interleaved(order.sorted_for_dialling(found), options.interleave))
+        if len(_ordered) >= MOST_ORDERED:
+            _ordered.clear()
+        _ordered[key] = now + order.KEEP_SOURCES, endpoints
+        return endpoints
+
+    def _peek(self, name: str, family: int) -> Answer | None:
+        """Return an answer that is at hand, one without addresses if that is what is known."""
+        from .resolve import literal
+
+        answer = literal.localhost(name, family)
+        if answer is None:
+            peek = getattr(self._resolver(), "peek", None)
+            if peek is not None:
+                return peek(name, family)  # type: ignore[no-any-return]
+        return answer
+
+    def _look_up(self, race: Race, index: int, name: str) -> None:
+        from .resolve import order
+
         known = self._names[index]
+        port = self._targets[index].port
         for family in tuple(known.awaited):
-            answer = literal.localhost(name, family)
-            if answer is None and peek is not None:
-                answer = peek(name, family)
-            if answer is not None:
+            answer = self._peek(name, family)
+            if answer is not None and answer.addresses:
                 known.awaited.remove(family)
-                known.endpoints += self._endpoints(index, family, answer)
-            else:
+                known.endpoints += self._endpoints(port, family, answer.addresses)
+            else:  # a negative answer too: it is the look-up that says why
                 if self._observed:
                     self._emit(
                         events.LookupStarted(self._clock(), self._targets[index].text, name, family)
                     )
-                self.look_up(resolver, index, name, family)
+                self.look_up(self._resolver(), index, name, family)
         if known.endpoints:
             endpoints = self._in_turn(order.sorted_for_dialling(known.endpoints))
             race.offer(index, endpoints, self._clock(), known.awaited)
@@ -344,7 +392,7 @@ class Call:
         if isinstance(answer, BaseException):
             self._lookup_failed(index, family, answer, now)
         else:
-            known.endpoints += self._endpoints(index, family, answer)
+            known.endpoints += self._endpoints(target.port, family, answer.addresses)
             if self._observed:
                 self._emit(
                     events.LookupSucceeded(
@@ -395,12 +443,12 @@ class Call:
 
         return resolve.default()
 
-    def _endpoints(self, index: int, family: int, answer: Answer) -> list[Endpoint]:
-        port, kind = self._targets[index].port, self._options.type
+    def _endpoints(self, port: int, family: int, addresses: Sequence[str]) -> list[Endpoint]:
+        kind = self._options.type
         if family == _AF_INET:
-            return [endpoint(family, kind, (text, port)) for text in answer.addresses]
+            return [endpoint(family, kind, (text, port)) for text in addresses]
         endpoints = []
-        for text in answer.addresses:
+        for text in addresses:
             bare, _, scope = text.partition("%")
             number = int(scope) if scope.isdecimal() else scope or 0
             endpoints.append(endpoint(family, kind, (bare, port, 0, number)))
@@ -445,10 +493,11 @@ class Call:
         failures = self._failures(now)
         kept = [*[f for f in self._attempts if f.round != self._round], *failures]
         self._attempts = tuple(kept[-errors.KEPT_ATTEMPTS :])
-        for index in self._names:
-            forget = getattr(self._resolver(), "forget", None)
-            if forget is not None:  # every address failed: what is known of the name may be old
-                forget(self._targets[index].name)
+        for target in self._targets:
+            if target.name is not None:
+                forget = getattr(self._resolver(), "forget", None)
+                if forget is not None:  # every address failed: what is known may be old
+                    forget(target.name)
         if options.retry is None and options.breaker is None:
             self._give_up(now, None)
         from .retry import left_host

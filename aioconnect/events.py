@@ -186,7 +186,10 @@ class AttemptCancelled(AttemptStarted):
 
 
 class Connected(AttemptStarted):
-    """This attempt won, and the others are being cancelled; ``local`` is the socket's own address, ``elapsed`` the call's seconds."""
+    """This attempt won; the others are cancelled right after.
+
+    ``local`` is the socket's own address, ``elapsed`` the seconds of the call.
+    """
 
     __slots__ = ("elapsed", "local")
 

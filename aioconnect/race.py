@@ -64,7 +64,8 @@ __all__ = [
     "Candidate",
     "Endpoint",
     "Race",
-    "alone",
+    "first",
+    "interleaved",
     "pause",
 ]
 
@@ -209,12 +210,12 @@ class Race:
         """Order the whole list again; candidates that were tried keep their identity."""
         known = {(c.endpoint[0], c.endpoint[4]): c for c in place.order}
         seen: dict[tuple[int, Any], Candidate] = {}
-        for endpoint in endpoints:
+        for endpoint in interleaved(endpoints, self._interleave):
             key = (endpoint[0], endpoint[4])
             if key not in seen:
                 seen[key] = known.get(key) or Candidate(endpoint, target)
         gone = [c for key, c in known.items() if c.number and key not in seen]
-        place.order = order = gone + interleaved(list(seen.values()), self._interleave)
+        place.order = order = gone + list(seen.values())
         place.waiting = [c for c in order if not c.number]
 
     def failed(self, candidate: Candidate, now: float, *, local: bool = False) -> None:
@@ -232,14 +233,17 @@ class Race:
         """Take note that an attempt must be made again with a fresh socket, after ``pause``."""
         candidate.resume = now + pause(candidate.tries)
 
-    def adopt(self, candidate: Candidate) -> None:
-        """Take over the only address of the only target, begun already (:func:`alone`)."""
+    def adopt(self, candidate: Candidate, endpoints: Sequence[Endpoint], now: float) -> None:
+        """Take over the first address of the only target, begun already (:func:`first`)."""
         place = self._targets[0]
         place.order = (candidate,)
-        place.awaited = False
         self._newest = candidate
+        self._last_start = candidate.started
+        if self._delay is not None:
+            self._next_start = candidate.started + self._delay
         self.number = candidate.number
         self.running.append(candidate)
+        self.offer(0, endpoints, now)
 
     # What the race answers -----------------------------------------------------------------------
 
@@ -317,55 +321,72 @@ class Race:
 
     def _limit(self, now: float) -> float:
         """Compute the instant until which the attempt that starts now may take."""
-        limit = self._deadline
         unstarted = 0
         follows = self._more_rounds
         for place in self._targets:
             unstarted += len(place.waiting)
             if place.awaited:
                 follows = True
-        if unstarted > 1:
-            follows = True
-            left = max(limit - now, 0.0)
-            share = max(left / ceil(unstarted / self._slots), LEAST_SHARE)
-            if share < left:
-                limit = now + share
-        most = self._attempt_timeout
-        if most is None:
-            if not follows:
-                return limit
-            most = ATTEMPT_TIMEOUT
-        return min(limit, now + most)
+        return limit(now, self._deadline, self._attempt_timeout, unstarted, self._slots, follows)
 
 
-def alone(
-    endpoint: Endpoint, now: float, deadline: float, attempt_timeout: float | None, more: bool
-) -> Candidate:
-    """Begin with the only address there is, before there is a race.
+def limit(
+    now: float,
+    deadline: float,
+    attempt_timeout: float | None,
+    unstarted: int,
+    slots: int,
+    follows: bool,
+) -> float:
+    """Compute the instant until which an attempt that starts ``now`` may take.
 
-    It starts at once and has all the time, so there is nothing to decide until it fails; most
-    calls to one address connect at once, and need no race at all.  ``more``: another round can
-    follow.
+    ``unstarted`` addresses, this one included, share what is left among ``slots``; ``follows``:
+    other addresses or another round may come as well.
     """
-    candidate = Candidate(endpoint, 0)
+    until = deadline
+    if unstarted > 1:
+        follows = True
+        left = max(deadline - now, 0.0)
+        share = max(left / ceil(unstarted / slots), LEAST_SHARE)
+        if share < left:
+            until = now + share
+    if attempt_timeout is None:
+        if not follows:
+            return until
+        attempt_timeout = ATTEMPT_TIMEOUT
+    return min(until, now + attempt_timeout)
+
+
+def first(
+    endpoints: Sequence[Endpoint],
+    now: float,
+    deadline: float,
+    attempt_timeout: float | None,
+    slots: int,
+    more: bool,
+) -> Candidate:
+    """Begin with the first of all addresses there are, before there is a race.
+
+    It starts at once, so there is nothing to decide until it turns out not to connect at once;
+    most calls need no race at all.  ``more``: another round can follow.
+    """
+    candidate = Candidate(endpoints[0], 0)
     candidate.number = candidate.tries = 1
     candidate.started = now
-    if attempt_timeout is None and more:
-        attempt_timeout = ATTEMPT_TIMEOUT
-    candidate.limit = deadline if attempt_timeout is None else min(deadline, now + attempt_timeout)
+    candidate.limit = limit(now, deadline, attempt_timeout, len(endpoints), slots, more)
     return candidate
 
 
-def interleaved(candidates: list[Candidate], first: int) -> list[Candidate]:
+def interleaved(endpoints: Sequence[Endpoint], first: int) -> list[Endpoint]:
     """Alternate the families, ``first`` of the first one at the start; stable within a family.
 
     RFC 8305, section 4.
     """
-    families: dict[int, deque[Candidate]] = {}
-    for candidate in candidates:
-        families.setdefault(candidate.endpoint[0], deque()).append(candidate)
+    families: dict[int, deque[Endpoint]] = {}
+    for endpoint in endpoints:
+        families.setdefault(endpoint[0], deque()).append(endpoint)
     if len(families) < 2:
-        return candidates
+        return list(endpoints)
     queues = list(families.values())
     ordered = [queues[0].popleft() for _ in range(min(first, len(queues[0])))]
     queues.append(queues.pop(0))  # the other family's turn
