@@ -1,0 +1,56 @@
+"""When to try again: retry policies, budgets, breakers, and the pace of reconnecting.
+
+A *round* is one race over all addresses of a target.  Back-off is between rounds; within a round
+another address is tried at once.  After each failed round the driver asks :func:`decide`, and
+:func:`decide` asks the policy: a pure function from a :class:`Context` to :class:`Retry` or
+:class:`Stop`.
+
+Nothing here sleeps, looks at a clock or touches a socket.
+"""
+
+from __future__ import annotations
+
+from .addresses import AddressBackoff
+from .base import Policy, PolicyLike
+from .blocks import attempts, forever, never, on, within
+from .breaker import Breaker, Permit
+from .budget import Budget
+from .causes import hopeless, left_host
+from .context import Context
+from .deciding import decide
+from .decisions import Decision, Retry, Stop
+from .defaults import DEFAULT, RECONNECT, policy
+from .delays import constant, exponential, fibonacci, linear, schedule
+from .explaining import explain
+from .supervision import Supervision
+
+__all__ = [
+    "DEFAULT",
+    "RECONNECT",
+    "AddressBackoff",
+    "Breaker",
+    "Budget",
+    "Context",
+    "Decision",
+    "Permit",
+    "Policy",
+    "PolicyLike",
+    "Retry",
+    "Stop",
+    "Supervision",
+    "attempts",
+    "constant",
+    "decide",
+    "explain",
+    "exponential",
+    "fibonacci",
+    "forever",
+    "hopeless",
+    "left_host",
+    "linear",
+    "never",
+    "on",
+    "policy",
+    "schedule",
+    "within",
+]
