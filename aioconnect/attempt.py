@@ -121,7 +121,8 @@ def finish(candidate: Candidate, options: Options) -> int:
     number = wait.outcome(sock)
     if number == 0:
         try:
-            if candidate.endpoint[2] != _TCP or not _is_self(sock):
+            _, _, proto, _, address = candidate.endpoint
+            if proto != _TCP or sock.getsockname()[1] != address[1] or not _is_self(sock):
                 return CONNECTED
             candidate.sock = None
             return _met_itself(candidate, sock)

@@ -38,7 +38,9 @@ logger.addHandler(logging.NullHandler())  # a program that set up no logging see
 
 _AF_INET, _AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)
 _DEBUG = logging.DEBUG
-_CONNECTED, _PENDING, _AGAIN = attempt.CONNECTED, attempt.PENDING, attempt.AGAIN
+_EAI_NODATA = getattr(socket, "EAI_NODATA", socket.EAI_NONAME)
+_CONNECTED, _PENDING = attempt.CONNECTED, attempt.PENDING
+_FAILED, _AGAIN = attempt.FAILED, attempt.AGAIN
 
 ATTEMPT_NEEDS = 0.05
 """Seconds that must be left for a round: no pause begins that would leave less."""
@@ -224,6 +226,9 @@ class Call:
         outcome = self._io.begin(candidate, options)
         if outcome == _CONNECTED:
             return candidate
+        if outcome == _FAILED and len(endpoints) == 1 and not more:
+            self._log(candidate, self._clock())
+            self._after_failure()  # raises: there is no other address, and no other round
         race = self._race = self._new_race(0)
         race.adopt(candidate, endpoints, now)
         self._settle(race, candidate, outcome)
@@ -391,6 +396,9 @@ class Call:
         assert target.name is not None
         if isinstance(answer, BaseException):
             self._lookup_failed(index, family, answer, now)
+        elif not answer.addresses:
+            nothing = socket.gaierror(_EAI_NODATA, "No address associated with hostname")
+            self._lookup_failed(index, family, nothing, now)
         else:
             known.endpoints += self._endpoints(target.port, family, answer.addresses)
             if self._observed:
@@ -466,6 +474,22 @@ class Call:
                 failures += known.failures
             else:  # that a name has addresses of one family only is no news
                 failures += [f for f in known.failures if f.error.help & errors.Help.SAME]
+        if not failures:  # the deadline came before anything was dialled
+            error = errors.timed_out(whole=True, stage="connect", target=self.text)
+            error.elapsed = now - self._round_started
+            failures.append(
+                events.Attempt(
+                    now,
+                    self.text,
+                    0,
+                    self._round,
+                    None,
+                    0,
+                    stage="connect",
+                    started=self._round_started,
+                    error=error,
+                )
+            )
         failures.sort(key=_start_of)
         return failures
 
@@ -474,7 +498,7 @@ class Call:
         arguments: dict[str, Any] = {
             "target": self.text,
             "elapsed": now - self.started,
-            "count": self._race.number if self._race is not None else 0,
+            "count": self._race.number if self._race is not None else len(self._attempts),
             "stopped": stopped,
             "retry_after": retry_after,
         }

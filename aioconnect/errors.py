@@ -713,17 +713,17 @@ def _make(
 ) -> ConnectError:
     error = cause.type(number, strerror) if number is not None else cause.type(strerror)
     # One dictionary for all fields: an error is built on the path of every refused connect.
-    error.__dict__.update(
-        _cause=cause,
-        code=cause.code,
-        hint=cause.hint,
-        help=cause.help,
-        target=target or (format_address(address) if address is not None else ""),
-        address=address,
-        family=family,
-        stage=stage,
-        elapsed=elapsed,
-    )
+    error.__dict__ = {
+        "_cause": cause,
+        "code": cause.code,
+        "hint": cause.hint,
+        "help": cause.help,
+        "target": target or (format_address(address) if address is not None else ""),
+        "address": address,
+        "family": family,
+        "stage": stage,
+        "elapsed": elapsed,
+    }
     return error
 
 
@@ -896,15 +896,16 @@ def combine(
     if len(attempts) > 1:
         # The newest of those that rank first: it is what a person would see now.
         dominant = min((a.error for a in reversed(attempts)), key=_rank)
-    error = _copy(dominant)
-    error.__dict__.update(
-        target=target,
-        attempts=tuple(attempts[-KEPT_ATTEMPTS:]),
-        count=len(attempts) if count is None else count,
-        elapsed=elapsed,
-        stopped=stopped,
-        retry_after=retry_after,
-    )
+    error = type(dominant)(*dominant.args)
+    error.__dict__ = {
+        **dominant.__dict__,
+        "target": target,
+        "attempts": tuple(attempts[-KEPT_ATTEMPTS:]),
+        "count": len(attempts) if count is None else count,
+        "elapsed": elapsed,
+        "stopped": stopped,
+        "retry_after": retry_after,
+    }
     if len(attempts) > 1:
         for attempt in attempts:
             error.help |= attempt.error.help
@@ -914,12 +915,6 @@ def combine(
 
 def _rank(error: ConnectError) -> int:
     return error._cause.rank if error._cause is not None else _OTHER.rank
-
-
-def _copy(error: ConnectError) -> ConnectError:
-    copy = type(error)(*error.args)
-    copy.__dict__.update(error.__dict__)
-    return copy
 
 
 def _rebuild(cls: type[ConnectError], args: tuple[Any, ...], state: dict[str, Any]) -> ConnectError:

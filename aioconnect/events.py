@@ -158,7 +158,8 @@ class Attempt(Event):
         error: ConnectError,
         tries: int = 1,
     ) -> None:
-        super().__init__(at, target)
+        self.at = at
+        self.target = target
         self.number = number
         self.round = round
         self.address = address

@@ -243,7 +243,10 @@ class Race:
             self._next_start = candidate.started + self._delay
         self.number = candidate.number
         self.running.append(candidate)
-        self.offer(0, endpoints, now)
+        if len(endpoints) > 1:
+            self.offer(0, endpoints, now)
+        else:
+            place.awaited = False
 
     # What the race answers -----------------------------------------------------------------------
 
