@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from .errors import safe
 from .race import LEAST_DELAY, Endpoint
+from .targets import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -168,9 +169,13 @@ def check_span(name: str, value: object) -> float:
     """Return a number that is not negative; infinity is allowed."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} is seconds as a number, not {value!r}")
-    if math.isnan(value) or value < 0:
+    try:
+        seconds = float(value)
+    except OverflowError:
+        raise ValueError(f"{name}: too large a number; infinity says it") from None
+    if math.isnan(seconds) or seconds < 0:
         raise ValueError(f"{name}={value!r}: a time is not negative, and not NaN")
-    return float(value)
+    return seconds
 
 
 def check_limit(name: str, value: object) -> float:
@@ -219,9 +224,11 @@ def _type(name: str, value: object) -> int:
 def _local_addr(name: str, value: Any) -> tuple[tuple[int, Any], ...] | None:
     if value is None:
         return None
+    if value == ():
+        raise ValueError("local_addr is empty")
     # A tuple is one address, unless it holds addresses.
     one = isinstance(value, str) or (isinstance(value, tuple) and not isinstance(value[0], tuple))
-    checked = [_local(each) for each in ([value] if one else value)]
+    checked = [_local(each) for each in ([value] if one else _items(name, value))]
     if not checked:
         raise ValueError("local_addr is empty")
     return tuple(checked)
@@ -239,29 +246,45 @@ def _local(value: Any) -> tuple[int, Any]:
         raise TypeError(f"local_addr: a port is an int, not {port!r}")
     if not 0 <= port < 65536:
         raise ValueError(f"local_addr: port {port} is not between 0 and 65535")
+    if any(isinstance(each, str) for each in rest):
+        raise TypeError(
+            "local_addr: a scope id is an int; write a name into the host: fe80::1%eth0"
+        )
     if host in (None, ""):
         host = "0.0.0.0"  # noqa: S104  # any local address; nothing listens
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, host.partition("%")[0])
-        except (OSError, ValueError, AttributeError):
-            continue
-        return int(family), (host, port, *rest)
-    raise ValueError(f"local_addr: {safe(str(host))!r} is not a numeric address")
+    try:
+        target = parse((host, port or 1, *rest))  # a target has no port 0, a local address may
+    except (TypeError, ValueError) as exc:
+        raise type(exc)(f"local_addr: {exc}") from None
+    if target.name is not None:
+        raise ValueError(f"local_addr: {safe(target.name)!r} is not a numeric address")
+    return target.family, (host, port, *rest)
 
 
 def _addresses(local_addr: Iterable[tuple[int, Any]]) -> list[Any]:
     return [address for _, address in local_addr]
 
 
+def _items(name: str, value: Any) -> tuple[Any, ...]:
+    try:
+        return tuple(value)
+    except TypeError:
+        raise TypeError(f"{name} is a list, not {value!r}") from None
+
+
 def _socket_options(name: str, value: Any) -> tuple[Any, ...]:
     if value is None:
         return ()
-    checked = tuple(tuple(each) for each in value)
-    for each in checked:
-        if len(each) not in (3, 4) or not isinstance(each[0], int) or not isinstance(each[1], int):
+    options = _items(name, value)
+    for each in options:
+        if not isinstance(each, tuple | list) or len(each) != 3:
             raise TypeError(f"socket_options: {each!r} is not (level, name, value)")
-    return checked
+        level, option, setting = each
+        if not (isinstance(level, int) and isinstance(option, int)):
+            raise TypeError(f"socket_options: level and name are numbers in {each!r}")
+        if not isinstance(setting, int | bytes | bytearray):
+            raise TypeError(f"socket_options: the value is an int or bytes in {each!r}")
+    return tuple(tuple(each) for each in options)
 
 
 def _callable(name: str, value: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -270,12 +271,16 @@ def _targets(host: Any, port: Any) -> tuple[Target, ...]:
     return parse_all(host, port)
 
 
+_SERVICE = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9._+-]*", re.ASCII)
+"""RFC 6335, section 5.1, and what older entries of /etc/services have beside it."""
+
+
 def _port(text: str) -> int:
     """Read a port as asyncio takes it: ASCII digits, or the name of a service."""
     if text.isascii() and text.isdecimal():
         return int(text)
-    if not text or "\0" in text:
-        raise ValueError(f"{errors.safe(text)!r} is not a port")
+    if not _SERVICE.fullmatch(text):
+        raise ValueError(f"'{errors.safe(text)}' is neither a port nor the name of a service")
     try:
         return socket.getservbyname(text, "tcp")
     except OSError:

@@ -11,6 +11,7 @@ RFC 6943 section 3.1.1 (ambiguous IPv4 spellings), unix(7).
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from functools import lru_cache
@@ -164,6 +165,10 @@ def _parse_tuple(target: tuple[Any, ...]) -> Target:
     parsed = parse_host(host, port)
     if parsed.family != _AF_INET6:
         raise ValueError("a tuple of more than host and port is an IPv6 socket address")
+    if isinstance(scope, str):  # an interface's name
+        if parsed.address[3]:
+            raise ValueError("the scope is given twice: in the host and beside it")
+        parsed, scope = parse_host(f"{host}%{scope}", port), 0
     for what, value, most in (("flow label", flowinfo, 2**20), ("scope id", scope, 2**32)):
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"an IPv6 {what} is an int, not {type(value).__name__}")
@@ -173,7 +178,7 @@ def _parse_tuple(target: tuple[Any, ...]) -> Target:
         raise ValueError("the scope is given twice: in the host and beside it")
     address = (parsed.address[0], port, flowinfo, scope or parsed.address[3])
     text = f"[{address[0]}%{address[3]}]:{port}" if address[3] else parsed.text
-    return Target(text, parsed.host, port, _AF_INET6, address)
+    return Target(text, host, port, _AF_INET6, address)
 
 
 def _parse_path(path: str) -> Target:
@@ -181,14 +186,18 @@ def _parse_path(path: str) -> Target:
         raise ValueError("unix: needs a path, or @name for an abstract socket")
     if "\0" in path:
         raise ValueError("a NUL in the path of a Unix socket")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise ValueError("a path that no file can have") from None
     address = "\0" + path[1:] if path.startswith("@") else path
     return Target(f"unix:{safe(path)}", path, 0, _AF_UNIX, address)
 
 
 def _parse_ipv6(host: str, port: int) -> Target:
+    _refuse_user_information(host)
     if host.startswith(("[", "unix:")):
         raise ValueError(f"{_shown(host)}: beside a port, a host has no brackets or prefix")
-    _refuse_user_information(host)
     bare, percent, zone = host.partition("%")
     try:
         socket.inet_pton(_AF_INET6, bare)
@@ -197,10 +206,10 @@ def _parse_ipv6(host: str, port: int) -> Target:
     scope: int | str = 0
     if percent:
         if zone.isascii() and zone.isdecimal():
-            scope = int(zone)
+            scope = int(zone) if len(zone) <= 10 else 2**32
             if scope >= 2**32:
                 raise ValueError(f"{_shown(host)}: the scope id is out of range")
-        elif _SCOPE.fullmatch(zone):
+        elif _SCOPE.fullmatch(zone) and zone.isprintable():
             scope = zone
         else:
             raise ValueError(f"{_shown(host)}: no interface can have that name")
@@ -250,4 +259,5 @@ def _refuse_user_information(text: str) -> None:
 
 
 def _shown(text: str) -> str:
-    return f"'{safe(text)}'"
+    # What stands before an @ may be a password.
+    return "the target" if "@" in text else f"'{safe(text)}'"
