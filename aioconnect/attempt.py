@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors, wait
 from .race import pause
+from .targets import parse
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -31,7 +32,17 @@ if TYPE_CHECKING:
     from .options import Options
     from .race import Candidate
 
-__all__ = ["AGAIN", "CONNECTED", "FAILED", "PENDING", "begin", "connecting", "finish"]
+__all__ = [
+    "AGAIN",
+    "CONNECTED",
+    "FAILED",
+    "PENDING",
+    "begin",
+    "check_address",
+    "connecting",
+    "expired",
+    "finish",
+]
 
 CONNECTED, PENDING, FAILED, AGAIN = 0, 1, 2, 3
 """What became of a socket: connected; wait for POLLOUT; failed and closed; closed, make another."""
@@ -71,7 +82,7 @@ def begin(candidate: Candidate, options: Options) -> int:
             options.address_policy(candidate.endpoint)
         stage = "socket"
         if family == _AF_INET6 and isinstance(address[3], str):
-            address = (*address[:3], socket.if_nametoindex(address[3]))
+            address = _with_scope(address)
         if options.socket_factory is None:
             sock = socket.socket(family, kind | _NONBLOCK, proto)
             if not _NONBLOCK:
@@ -85,7 +96,9 @@ def begin(candidate: Candidate, options: Options) -> int:
             stage = "bind"
             _bind(sock, family, options.local_addr)
         stage = "connect"
-        number = connect_once(sock, family, address)
+        number = sock.connect_ex(address)
+        if number in _UNDERWAY and SECOND_LOOK:
+            number = _look_again(sock, family, address, number)
         if not number:
             # A socket whose own port is the one it dialled may have met itself; the peer tells.
             if proto != _TCP or sock.getsockname()[1] != address[1] or not _is_self(sock):
@@ -148,7 +161,10 @@ def connecting(sock: socket.socket, address: Any) -> Generator[float | None, Non
     family = int(sock.family)
     tries = 0
     try:
-        number = connect_once(sock, family, address)
+        number = sock.connect_ex(address)
+        already = number == errno.EALREADY
+        if number in _UNDERWAY and SECOND_LOOK and not already:
+            number = _look_again(sock, family, address, number)
         while number == errno.EAGAIN and family == _AF_UNIX:
             # A full backlog: nothing has begun, so the same socket can be connected again.
             tries += 1
@@ -159,12 +175,21 @@ def connecting(sock: socket.socket, address: Any) -> Generator[float | None, Non
             while number == wait.SPURIOUS:
                 yield None
                 number = wait.outcome(sock)
+        if not number and already and not _is_peer(sock, address):
+            number = errno.EALREADY  # what was running was a connect to somewhere else
         if not number:
             if not _may_be_tcp(sock, family) or not _is_self(sock):
                 return
             failed = errors.connected_to_itself(address=address, family=family)
         else:
-            failed = errors.from_errno(number, stage="connect", address=address, family=family)
+            lacks = number == errno.EADDRNOTAVAIL and family == _AF_INET6
+            failed = errors.from_errno(
+                number,
+                stage="connect",
+                address=address,
+                family=family,
+                bound=lacks and _has_source(address),
+            )
     except OSError as exc:
         failed = errors.from_exception(
             _with_number(exc, family), stage="connect", address=address, family=family
@@ -176,16 +201,50 @@ def connecting(sock: socket.socket, address: Any) -> Generator[float | None, Non
         del failed  # a local that refers to the error would close a cycle through the traceback
 
 
-def connect_once(sock: socket.socket, family: int, address: Any) -> int:
-    """Call ``connect``, and take the second look if it is under way.
+def check_address(sock: socket.socket, address: Any) -> Any:
+    """Refuse an address that is not numeric, or not of the socket's kind."""
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        if not isinstance(address, tuple):
+            raise TypeError(f"an address of this socket is a tuple, not {type(address).__name__}")
+        target = parse(address)
+        if target.name is not None:
+            raise ValueError(f"sock_connect takes a numeric address, not the name {target!r}")
+        if target.family == socket.AF_INET6 and isinstance(target.address[3], str):
+            try:
+                return _with_scope(target.address)
+            except OSError as exc:
+                raise errors.from_exception(
+                    exc, stage="socket", address=target.address, family=target.family
+                ) from None
+        return target.address
+    if sock.family == socket.AF_UNIX:
+        if not isinstance(address, str | bytes):
+            raise TypeError(f"the address of a Unix socket is a path, not {type(address).__name__}")
+        if not address or (0 in address[1:] if isinstance(address, bytes) else "\0" in address[1:]):
+            raise ValueError("the path of a Unix socket is not empty and has no NUL inside")
+    return address
 
-    Returns:
-        0 if connected, EINPROGRESS, EALREADY or EINTR if pending, else the errno.
+
+def expired(
+    sock: socket.socket, pause: float | None, stage: Stage, address: Any, elapsed: float
+) -> errors.ConnectError:
+    """Build the error for a wait whose time is up."""
+    family = int(sock.family)
+    if pause is not None:  # between two tries at a full backlog, which says more than the time
+        return errors.from_errno(
+            errno.EAGAIN, stage=stage, address=address, family=family, elapsed=elapsed
+        )
+    return errors.timed_out(
+        whole=True, stage=stage, address=address, family=family, elapsed=elapsed
+    )
+
+
+def _look_again(sock: socket.socket, family: int, address: Any, number: int) -> int:
+    """Ask once more, right after EINPROGRESS: 0 if connected, else as ``connect`` says.
 
     Source: connect(2).
     """
-    number = sock.connect_ex(address)
-    if number not in _UNDERWAY or not SECOND_LOOK or family not in _INET:
+    if family not in _INET:
         return number
     if _LINUX:
         number = sock.connect_ex(address)
@@ -193,8 +252,16 @@ def connect_once(sock: socket.socket, family: int, address: Any) -> int:
     try:
         sock.getpeername()
     except OSError:
-        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or errno.EINPROGRESS
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or number
     return 0
+
+
+def _with_scope(address: Any) -> Any:
+    """Return an IPv6 address with its interface as a number."""
+    try:
+        return (*address[:3], socket.if_nametoindex(address[3]))
+    except OSError:  # which comes without a number
+        raise OSError(errno.ENODEV, "No such device") from None
 
 
 def _from_factory(endpoint: Any, options: Options) -> socket.socket:
@@ -228,6 +295,15 @@ def _may_be_tcp(sock: socket.socket, family: int) -> bool:
     return family in _INET and sock.type == socket.SOCK_STREAM and sock.proto in (0, _TCP)
 
 
+def _is_peer(sock: socket.socket, address: Any) -> bool:
+    """Tell whether the address is the socket's peer; no address at all stands for loopback."""
+    peer = sock.getpeername()
+    if sock.family not in _INET or address[0] in ("0.0.0.0", "::"):  # noqa: S104
+        return bool(sock.family not in _INET or peer[1] == address[1])
+    wanted, found = (socket.inet_pton(sock.family, a[0].partition("%")[0]) for a in (address, peer))
+    return bool(wanted == found and peer[1] == address[1])
+
+
 def _is_self(sock: socket.socket) -> bool:
     """Tell whether a TCP socket is connected to itself."""
     return bool(sock.getsockname() == sock.getpeername())
@@ -245,7 +321,11 @@ def _met_itself(candidate: Candidate, sock: socket.socket) -> int:
 
 def _fail(candidate: Candidate, options: Options, stage: Stage, cause: OSError | int) -> None:
     family, _, _, _, address = candidate.endpoint
+    number = cause if isinstance(cause, int) else cause.errno
     bound = options.local_addr is not None
+    if number == errno.EADDRNOTAVAIL and stage == "connect" and family == _AF_INET6 and not bound:
+        # For IPv6 it says either that there is no port or that there is no source address.
+        bound = _has_source(address)
     if isinstance(cause, int):
         candidate.error = errors.from_errno(
             cause, stage=stage, address=address, family=family, bound=bound
@@ -254,6 +334,15 @@ def _fail(candidate: Candidate, options: Options, stage: Stage, cause: OSError |
         candidate.error = errors.from_exception(
             _with_number(cause, family), stage=stage, address=address, family=family, bound=bound
         )
+
+
+def _has_source(address: Any) -> bool:
+    """Tell whether this host has a source address for an IPv6 one; nothing is sent."""
+    try:
+        with socket.socket(_AF_INET6, socket.SOCK_DGRAM) as probe:
+            return probe.connect_ex(address) != errno.EADDRNOTAVAIL
+    except OSError:
+        return True
 
 
 def _with_number(exc: OSError, family: int) -> OSError:

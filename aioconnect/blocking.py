@@ -1,35 +1,26 @@
 """The same without an event loop: the blocking twin, by poll(2).
 
 The decisions, the attempts and the errors are those of the asynchronous side; only the waiting
-differs.  A signal does not cut a wait short, and costs nothing of its time limit: Python's
-``poll`` goes on with what is left (PEP 475).
+differs.
 """
 
 from __future__ import annotations
 
-import math
-import os
-import select
-import threading
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import attempt, wait
-from .call import Call
 from .dialer import Dialer, check_family
-from .engine import check_address, check_socket, check_timeout, expired
+from .options import check_limit
+from .polling import PollCall, drive
 from .targets import parse_all
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
     from typing import Unpack
 
-    from .events import Stage
-    from .options import ConnectOptions, Options
-    from .race import Candidate
-    from .resolve.base import Answer, Resolver
-    from .targets import Target, TargetLike
+    from .options import ConnectOptions
+    from .targets import TargetLike
 
 __all__ = ["connect", "connect_wait", "sock_connect"]
 
@@ -84,8 +75,8 @@ def connect_wait(sock: socket.socket, *, timeout: float | None = None) -> None:
 
     Source: connect(2), EINPROGRESS.
     """
-    check_socket(sock)
-    _drive(sock, wait.waiting(sock), check_timeout(timeout), "wait", None)
+    wait.check_socket(sock)
+    drive(sock, wait.waiting(sock), check_limit("timeout", timeout), "wait", None)
 
 
 def sock_connect(sock: socket.socket, address: Any, *, timeout: float | None = None) -> None:
@@ -104,109 +95,16 @@ def sock_connect(sock: socket.socket, address: Any, *, timeout: float | None = N
 
     Source: connect(2).
     """
-    check_socket(sock)
-    address = check_address(sock, address)
-    limit = check_timeout(timeout)
+    wait.check_socket(sock)
+    address = attempt.check_address(sock, address)
+    limit = check_limit("timeout", timeout)
     before = sock.gettimeout()
     if before == 0 or sock.fileno() == -1:
-        _drive(sock, attempt.connecting(sock, address), limit, "connect", address)
+        drive(sock, attempt.connecting(sock, address), limit, "connect", address)
         return
     sock.setblocking(False)
     try:
-        _drive(sock, attempt.connecting(sock, address), limit, "connect", address)
+        drive(sock, attempt.connecting(sock, address), limit, "connect", address)
     finally:
         if sock.fileno() != -1:
             sock.settimeout(before)
-
-
-def _drive(
-    sock: socket.socket,
-    steps: Generator[float | None, None, None],
-    timeout: float,
-    stage: Stage,
-    address: Any,
-) -> None:
-    started = monotonic()
-    poll = select.poll()
-    for pause in steps:
-        if pause is None:
-            poll.register(sock, select.POLLOUT)
-        until = started + timeout if pause is None else min(started + timeout, pause)
-        ready = _poll(poll, until)
-        if pause is None:
-            poll.unregister(sock)
-        now = monotonic()
-        if not ready and now - started >= timeout:
-            raise expired(sock, pause, stage, address, now - started)
-
-
-def _poll(poll: select.poll, until: float) -> list[tuple[int, int]]:
-    """Poll until the instant ``until``; poll(2) counts in milliseconds, rounded up by Python."""
-    while True:
-        left = until - monotonic()
-        ready = poll.poll(None if left == math.inf else max(left, 0.0) * 1000)
-        if ready or monotonic() >= until:
-            return ready
-
-
-class PollCall(Call):
-    """A call that waits in poll(2)."""
-
-    _pipe: tuple[int, int] | None = None  # by which the resolver's threads wake us
-
-    def __init__(self, targets: Sequence[Target], options: Options) -> None:
-        super().__init__(targets, options)
-        self._watched: dict[int, Candidate] = {}
-        self._poll = select.poll()
-        self._tickets: list[Any] = []
-        self._lock = threading.Lock()
-
-    def watch(self, candidate: Candidate) -> None:
-        assert candidate.sock is not None
-        fd = candidate.sock.fileno()
-        self._watched[fd] = candidate
-        self._poll.register(fd, select.POLLOUT)
-
-    def unwatch(self, candidate: Candidate) -> None:
-        assert candidate.sock is not None
-        fd = candidate.sock.fileno()
-        if self._watched.pop(fd, None) is not None:
-            self._poll.unregister(fd)
-
-    def wait(self, until: float) -> None:
-        if self.items:
-            return
-        for fd, _ in _poll(self._poll, until):
-            candidate = self._watched.pop(fd, None)
-            if candidate is None:
-                os.read(fd, 512)  # the pipe: items are there already
-            else:
-                self._poll.unregister(fd)
-                self.items.append(candidate)
-
-    def look_up(self, resolver: Resolver, target: int, name: str, family: int) -> None:
-        from .resolve.threads import submit
-
-        if self._pipe is None:
-            self._pipe = os.pipe()
-            os.set_blocking(self._pipe[1], False)
-            self._poll.register(self._pipe[0], select.POLLIN)
-
-        def done(answer: Answer | BaseException) -> None:  # in the resolver's thread
-            with self._lock:
-                if self._pipe is not None:
-                    self.items.append((target, family, answer))
-                    os.write(self._pipe[1], b"!")
-
-        self._tickets.append(submit(resolver, name, family, done))
-
-    def end_lookups(self, *, finish: bool) -> None:
-        for ticket in self._tickets:
-            ticket.cancel()
-
-    def close(self) -> None:
-        with self._lock:
-            if self._pipe is not None:
-                os.close(self._pipe[0])
-                os.close(self._pipe[1])
-                self._pipe = None

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
     from .options import Options
-    from .race import Candidate, Endpoint
+    from .race import Candidate
     from .resolve.base import Answer, Resolver
     from .retry import AddressBackoff
-    from .targets import Target
+    from .targets import Endpoint, Target
 
 __all__ = ["Call", "logger", "tell"]
 
@@ -269,8 +269,16 @@ class Call:
     def _settle(self, race: Race, candidate: Candidate, outcome: int) -> float:
         """Carry on with an attempt that has not connected; returns the instant."""
         if outcome == _PENDING:
-            self.watch(candidate)
-            return self._clock()
+            try:
+                self.watch(candidate)
+            except OSError as exc:  # no descriptor for the loop's epoll, say
+                self._close(candidate)
+                family, _, _, _, address = candidate.endpoint
+                candidate.error = errors.from_exception(
+                    exc, stage="wait", address=address, family=family
+                )
+            else:
+                return self._clock()
         now = self._clock()
         if outcome == _AGAIN:
             race.again(candidate, now)

@@ -36,9 +36,15 @@ class Dialer(Options):
         1.0
     """
 
-    if TYPE_CHECKING:
+    def __init__(self, **options: Unpack[ConnectOptions]) -> None:
+        policy = options.get("retry")
+        if policy is not None:
+            from . import retry  # loaded on first use
 
-        def __init__(self, **options: Unpack[ConnectOptions]) -> None: ...
+            options["retry"] = retry.policy(policy)
+        super().__init__(**options)
+
+    if TYPE_CHECKING:
 
         def replace(self, **changes: Unpack[ConnectOptions]) -> Self:  # type: ignore[override]
             """Return a copy with some options changed."""

@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import math
-import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import attempt, errors, poller, wait
 from .call import Call
 from .options import check_limit
-from .targets import parse
 
 if TYPE_CHECKING:
+    import socket
     from asyncio import AbstractEventLoop
     from collections.abc import Generator, Sequence
 
@@ -118,8 +117,8 @@ async def connect_wait(sock: socket.socket, *, timeout: float | None = None) -> 
 
     Source: connect(2), EINPROGRESS.
     """
-    check_socket(sock)
-    limit = check_timeout(timeout)
+    wait.check_socket(sock)
+    limit = check_limit("timeout", timeout)
     await _drive(sock, wait.waiting(sock), limit, "wait", None)
 
 
@@ -145,11 +144,11 @@ async def sock_connect(sock: socket.socket, address: Any, *, timeout: float | No
 
     Source: connect(2).
     """
-    check_socket(sock)
+    wait.check_socket(sock)
     if sock.fileno() != -1 and sock.gettimeout() != 0:
         raise ValueError("the socket is blocking: call setblocking(False) first")
-    address = check_address(sock, address)
-    limit = check_timeout(timeout)
+    address = attempt.check_address(sock, address)
+    limit = check_limit("timeout", timeout)
     await _drive(sock, attempt.connecting(sock, address), limit, "connect", address)
 
 
@@ -170,7 +169,8 @@ async def _drive(
             try:
                 watcher.watch(loop, fd, inbox, sock)
             except OSError as exc:
-                number = errno.EALREADY if isinstance(exc, FileExistsError) else errno.EBADF
+                busy = isinstance(exc, FileExistsError)
+                number = errno.EALREADY if busy else exc.errno or errno.EBADF
                 raise errors.from_errno(number, stage=stage, address=address) from None
         try:
             while not inbox.items:
@@ -178,57 +178,10 @@ async def _drive(
                 if pause is not None and now >= pause:
                     break
                 if now - started >= timeout:
-                    raise expired(sock, pause, stage, address, now - started)
+                    raise attempt.expired(sock, pause, stage, address, now - started)
                 await inbox.wait(
                     loop, watcher, min(started + timeout, math.inf if pause is None else pause)
                 )
         finally:
             watcher.unwatch(loop, fd, sock)
         inbox.items.clear()
-
-
-# What both drivers check of a caller's own socket ------------------------------------------------
-
-
-def check_socket(sock: object) -> None:
-    """Refuse what is no socket."""
-    if not isinstance(sock, socket.socket):
-        raise TypeError(f"a socket.socket is needed, not {type(sock).__name__}")
-
-
-def check_timeout(timeout: float | None) -> float:
-    """Return seconds, infinity for None."""
-    return check_limit("timeout", timeout)
-
-
-def check_address(sock: socket.socket, address: Any) -> Any:
-    """Refuse an address that is not numeric, or not of the socket's kind."""
-    if sock.family in (socket.AF_INET, socket.AF_INET6):
-        if not isinstance(address, tuple):
-            raise TypeError(f"an address of this socket is a tuple, not {type(address).__name__}")
-        target = parse(address)
-        if target.name is not None:
-            raise ValueError(f"sock_connect takes a numeric address, not the name {target!r}")
-        if target.family == socket.AF_INET6 and isinstance(target.address[3], str):
-            return (*target.address[:3], socket.if_nametoindex(target.address[3]))
-        return target.address
-    if sock.family == socket.AF_UNIX:
-        if not isinstance(address, str | bytes):
-            raise TypeError(f"the address of a Unix socket is a path, not {type(address).__name__}")
-        if not address or (0 in address[1:] if isinstance(address, bytes) else "\0" in address[1:]):
-            raise ValueError("the path of a Unix socket is not empty and has no NUL inside")
-    return address
-
-
-def expired(
-    sock: socket.socket, pause: float | None, stage: Stage, address: Any, elapsed: float
-) -> errors.ConnectError:
-    """Build the error for a wait whose time is up."""
-    family = int(sock.family)
-    if pause is not None:  # between two tries at a full backlog, which says more than the time
-        return errors.from_errno(
-            errno.EAGAIN, stage=stage, address=address, family=family, elapsed=elapsed
-        )
-    return errors.timed_out(
-        whole=True, stage=stage, address=address, family=family, elapsed=elapsed
-    )

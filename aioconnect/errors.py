@@ -32,6 +32,7 @@ __all__ = [
     "AddressNotAvailable",
     "AttemptTimedOut",
     "BacklogFull",
+    "Cause",
     "CertificateError",
     "CircuitOpen",
     "ConnectError",
@@ -669,7 +670,7 @@ def classify(number: int | None, stage: Stage, family: int, *, bound: bool, addr
         # of any source address at all (IPv6 on a host that has none).
         if stage == "bind":
             return _NOT_OURS
-        if family == socket.AF_INET6 and not bound and not _is_loopback6(address):
+        if family == socket.AF_INET6 and not bound:
             return _NO_SOURCE
     elif number == _errno.EADDRINUSE:
         # bind(addr, 0) finds no free port: the same lack as connect()'s EADDRNOTAVAIL.
@@ -685,10 +686,6 @@ def classify(number: int | None, stage: Stage, family: int, *, bound: bool, addr
     if stage == "policy" and number in (_errno.EACCES, _errno.EPERM):
         return _FORBIDDEN
     return _BY_NUMBER.get(number, _OTHER)
-
-
-def _is_loopback6(address: Any) -> bool:
-    return isinstance(address, tuple) and address[0] == "::1"
 
 
 def _lacks_scope(address: Any) -> bool:
@@ -832,7 +829,9 @@ def timed_out(
     elapsed: float = 0.0,
 ) -> ConnectError:
     """Build the error for a limit of ours: the whole call's deadline, or one attempt's."""
-    cause = (_WAIT_TIMED_OUT if stage == "connect" else _DEADLINE) if whole else _ATTEMPT_TIMED_OUT
+    cause = _ATTEMPT_TIMED_OUT
+    if whole:
+        cause = _WAIT_TIMED_OUT if stage in ("connect", "wait") else _DEADLINE
     return _make(
         cause,
         None,

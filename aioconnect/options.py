@@ -7,8 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from .errors import safe
-from .race import LEAST_DELAY, Endpoint
-from .targets import parse
+from .targets import Endpoint, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     SocketOption: TypeAlias = tuple[int, int, int | bytes]
 
 __all__ = ["ConnectOptions", "Options", "TargetOptions", "check_count", "check_limit", "check_span"]
+
+LEAST_DELAY = 0.010
+"""Seconds between two starts at least (RFC 8305, section 5: MUST NOT be less than 10 ms)."""
 
 
 class TargetOptions(TypedDict, total=False):
@@ -201,14 +203,6 @@ def check_count(name: str, value: object) -> int:
     return int(value)
 
 
-def _retry(name: str, value: Any) -> Any:
-    if value is None:
-        return None
-    from . import retry  # loaded on first use
-
-    return retry.policy(value)
-
-
 def _family(name: str, value: object) -> int:
     if value not in (0, socket.AF_INET, socket.AF_INET6):
         raise ValueError(f"family={value!r}: AF_INET, AF_INET6 or 0 for both")
@@ -305,7 +299,7 @@ def _with(*methods: str) -> Callable[[str, Any], Any]:
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "timeout": check_limit,
     "attempt_timeout": _optional_span,
-    "retry": _retry,
+    "retry": _callable,  # Dialer makes a policy of what is none yet
     "budget": _with("reserve", "release", "success"),
     "breaker": _with("admit", "success", "failure", "release"),
     "resolver": _with("lookup"),

@@ -49,31 +49,26 @@ from __future__ import annotations
 from collections import deque
 from math import ceil, inf
 from socket import AF_INET6
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from socket import socket
 
+    from .targets import Endpoint
+
 _IPV6 = int(AF_INET6)  # a plain number: comparing enum members is slow
 
 __all__ = [
     "ATTEMPT_TIMEOUT",
-    "LEAST_DELAY",
     "LEAST_SHARE",
     "Candidate",
-    "Endpoint",
     "Race",
     "first",
     "interleaved",
     "pause",
 ]
 
-Endpoint: TypeAlias = tuple[int, int, int, str, Any]
-"""What ``getaddrinfo`` gives: family, type, protocol, canonical name, sockaddr."""
-
-LEAST_DELAY = 0.010
-"""Seconds between two starts at least (RFC 8305, section 5: MUST NOT be less than 10 ms)."""
 ATTEMPT_TIMEOUT = 10.0
 """Seconds for one attempt where something else can follow and the caller said nothing."""
 LEAST_SHARE = 2.0

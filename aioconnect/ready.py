@@ -20,19 +20,47 @@ __all__ = ["wait_until_ready"]
 ATTEMPT_TIMEOUT = 5.0
 """Seconds for one attempt: a host that boots answers the SYN that comes after it is up."""
 
+LAST_LOOK = 0.1
+"""Seconds before the end at which it looks once more, instead of a pause that would not fit."""
+
+_PACE = retry.exponential(0.1, factor=1.5, cap=1.0, jitter="equal")
+
+
+class Patience(retry.Policy):
+    """Go on after all errors but those that are wrong on this side, until the time is up.
+
+    A name that does not exist yet, a permission that is not set yet and a local address that is
+    not there yet look the same as wrong ones, for which no other policy tries again; the time
+    limit tells them apart.
+    """
+
+    __slots__ = ()
+
+    def __call__(self, ctx: retry.Context, /) -> retry.Retry | retry.Stop:
+        """Go on after a tenth of a second at first, a second later, and look once at the end."""
+        if not self.names(ctx.error):
+            return retry.Stop("permanent")
+        pause = _PACE(ctx)
+        left = ctx.deadline - LAST_LOOK - ctx.now
+        if isinstance(pause, retry.Retry) and 0 < left < pause.delay:
+            return retry.Retry(left)
+        return pause
+
+    def names(self, error: errors.ConnectError) -> bool:
+        """Whether what failed may come by itself, at one address or name at least."""
+        return any(_may_come(attempt.error) for attempt in error.attempts) or _may_come(error)
+
+    def __repr__(self) -> str:
+        return "Patience()"
+
 
 def _may_come(error: errors.ConnectError) -> bool:
-    """Tell whether waiting can help: all but what is wrong on this side.
-
-    A name that does not exist yet, a path that is not there yet and a permission that is not set
-    yet look the same as wrong ones; the time limit tells them apart.
-    """
-    return not isinstance(
-        error,
-        errors.SocketUnusable
-        | errors.WrongSocketType
-        | errors.AddressFamilyNotSupported
-        | errors.DeadlineExceeded,
+    if isinstance(error, errors.AccessDenied):
+        return error.stage != "policy"  # the program itself forbids the address
+    return (
+        not retry.hopeless(error)
+        or isinstance(error, errors.AddressNotAvailable)
+        or error.code in ("host_not_found", "no_data")
     )
 
 
@@ -46,7 +74,8 @@ async def wait_until_ready(
     """Wait until a target accepts connections.
 
     It outlasts a server that is not up yet, a name that does not exist yet and a Unix path that
-    is not there yet; it tries again after a tenth of a second at first, a second later.
+    is not there yet; it tries again after a tenth of a second at first, a second later, and a
+    last time just before the end.
 
     Args:
         target: as for :func:`~aioconnect.connect`.
@@ -62,8 +91,7 @@ async def wait_until_ready(
         ConnectError: the last error, when the time is up or waiting cannot help.
         ValueError, TypeError: bad input, before any I/O.
     """
-    policy = retry.on(_may_come) & retry.exponential(0.1, factor=1.5, cap=1.0, jitter="equal")
-    chosen: dict[str, Any] = {"retry": policy, "attempt_timeout": ATTEMPT_TIMEOUT, **options}
+    chosen: dict[str, Any] = {"retry": Patience(), "attempt_timeout": ATTEMPT_TIMEOUT, **options}
     started = monotonic()
     sock = await connect(target, port, **cast("TargetOptions", chosen), timeout=timeout)
     sock.close()

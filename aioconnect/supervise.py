@@ -1,5 +1,8 @@
 """A client that must stay connected: one connection after the other, with proper back-off.
 
+When to dial is decided by :class:`~aioconnect.retry.Supervision`, which has no clock.  Here are
+the clock, the sleep, the dial, and the socket that was handed out last.
+
 Not an asynchronous generator: ``break`` would skip its clean-up.
 """
 
@@ -10,12 +13,12 @@ from random import random
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import engine, errors, poller, retry
-from .call import logger
+from . import engine, errors, events, poller, retry
+from .call import logger, tell
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Self
 
     from .dialer import Dialer
@@ -29,6 +32,12 @@ class Supervisor:
 
     An asynchronous context manager, and an asynchronous iterator of connected sockets.  Asking
     for the next one reports the last as dead and closes it; leaving the block closes the last.
+
+    An exception from the iteration ends it: to ask again is a ``StopAsyncIteration``, and so it is
+    when the block was left.  A cancellation does not end it.
+
+    Raises:
+        TypeError: the dialer's ``budget`` has no ``wait()``, which one that never gives up needs.
     """
 
     def __init__(
@@ -40,8 +49,13 @@ class Supervisor:
         healthy_after: float,
         wake_interval: float,
     ) -> None:
-        self._budget = dialer.budget
-        self._dialer = dialer.replace(retry=None)
+        self._budget: Any = dialer.budget
+        if self._budget is not None and not callable(getattr(self._budget, "wait", None)):
+            raise TypeError(f"budget needs wait() to be used by supervise(): {self._budget!r}")
+        self._hook = dialer.on_event
+        self._dialer = dialer.replace(
+            retry=None, on_event=None if self._hook is None else _without_ends(self._hook)
+        )
         self._targets = targets
         self._policy = policy
         self._healthy_after = healthy_after
@@ -51,6 +65,9 @@ class Supervisor:
         self._inbox = poller.Inbox()
         self._machine: retry.Supervision | None = None
         self._asking = False
+        self._over = False
+        self._owes = False  # the next dial costs a token of the budget
+        self._reserved = False  # the token was taken
 
     async def __aenter__(self) -> Self:
         if self._machine is not None:
@@ -66,6 +83,8 @@ class Supervisor:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        self._over = True
+        self._inbox.wake()  # another task may be asking
         self._close()
 
     def __aiter__(self) -> Self:
@@ -75,12 +94,17 @@ class Supervisor:
         machine = self._entered()
         if self._asking:
             raise RuntimeError("only one task at a time may ask a supervisor for a connection")
+        if self._over:
+            raise StopAsyncIteration
         self._asking = True
         try:
             if self._sock is not None:
                 self._close()
-                self._go_on(machine.lost(monotonic()), None)
+                self._lost(machine)
             return await self._dial(machine)
+        except Exception:
+            self._over = True
+            raise
         finally:
             self._asking = False
 
@@ -92,7 +116,10 @@ class Supervisor:
         self._entered().healthy(monotonic())
 
     def wake(self) -> None:
-        """Cut a back-off short: the network is back, say.  At most once per ``wake_interval``."""
+        """Cut a back-off short: the network is back, say.  At most once per ``wake_interval``.
+
+        Call it in the thread of the loop.
+        """
         self._entered().wake(monotonic())
         self._inbox.wake()
 
@@ -101,39 +128,127 @@ class Supervisor:
             raise RuntimeError("use a supervisor with `async with`")
         return self._machine
 
+    # One outage -----------------------------------------------------------------------------------
+
     async def _dial(self, machine: retry.Supervision) -> socket.socket:
-        loop = asyncio.get_running_loop()
+        pausing = machine.failures > 0
         while True:
-            when = machine.next_dial
-            while when is not None and monotonic() < when:
-                await self._inbox.wait(loop, poller.of(loop), when)
-                when = machine.next_dial
+            await self._pause(machine, at_least_a_turn=pausing)
             try:
                 call = await engine.dial(self._targets, self._dialer)
             except errors.CircuitOpen as exc:
                 machine.postpone(monotonic() + (exc.retry_after or 0.0))
+                self._announce(machine, exc, str(exc))
             except errors.ConnectError as exc:
-                now = monotonic()
-                if self._budget is not None and retry.left_host(exc):
-                    machine.postpone(now + self._budget.wait(self._key, now))
-                self._go_on(machine.failed(now, exc), exc)
+                self._failed(machine, exc)
             else:
+                assert call.sock is not None
+                if self._over:
+                    call.sock.close()
+                    raise StopAsyncIteration
                 self._sock = call.sock
                 machine.connected(monotonic())
-                assert self._sock is not None
                 return self._sock
+            pausing = True
 
-    def _go_on(self, answer: float | retry.Stop, exc: errors.ConnectError | None) -> None:
-        """Log what follows a failure; raise if nothing does."""
-        if isinstance(answer, retry.Stop):
-            if exc is None:
-                raise errors.lost(self._key, answer.reason, answer.retry_after)
-            exc.stopped, exc.retry_after = answer.reason, answer.retry_after
-            raise exc
-        said = exc if exc is not None else f"connection to {self._key} lost"
-        logger.warning("%s; dialling again in %.2f s", said, max(answer - monotonic(), 0.0))
+    async def _pause(self, machine: retry.Supervision, *, at_least_a_turn: bool) -> None:
+        """Sleep until the next dial is due; the loop has its turn even if that is at once."""
+        loop = asyncio.get_running_loop()
+        watcher = poller.of(loop)
+        if self._owes:
+            self._reserve(machine)
+        try:
+            when = machine.next_dial
+            while when is not None and (at_least_a_turn or monotonic() < when):
+                at_least_a_turn = False
+                await self._inbox.wait(loop, watcher, when)
+                if self._over:
+                    raise StopAsyncIteration
+                when = machine.next_dial
+        except BaseException:
+            if self._reserved:
+                self._budget.release(self._key, monotonic())
+                self._reserved, self._owes = False, True
+            raise
+        self._reserved = False  # it is spent now
+
+    def _failed(self, machine: retry.Supervision, error: errors.ConnectError) -> None:
+        """Go on after a failed dial, or raise."""
+        try:
+            answer = self._ask(error.attempts, machine.failed, monotonic(), error)
+            if isinstance(answer, retry.Stop):
+                self._give_up(answer, error)
+                raise error
+            if self._budget is not None and retry.left_host(error):
+                self._reserve(machine)
+            self._announce(machine, error, str(error))
+        finally:
+            del error  # or it would refer to itself, through the frame of its traceback
+
+    def _lost(self, machine: retry.Supervision) -> None:
+        """Go on after the loss of the connection, or raise."""
+        error = errors.lost(self._key, "", None)
+        error.stopped = None
+        try:
+            answer = self._ask((), machine.lost, monotonic())
+            if isinstance(answer, retry.Stop):
+                self._give_up(answer, error)
+                raise error
+            self._announce(machine, error, f"connection to {self._key} lost")
+        finally:
+            del error
+
+    def _ask(
+        self,
+        attempts: tuple[events.Attempt, ...],
+        report: Callable[..., float | retry.Stop],
+        *what: Any,
+    ) -> float | retry.Stop:
+        """Report a failure, which asks the policy; an ``OSError`` that this raises ends it all."""
+        try:
+            return report(*what)
+        except OSError as exc:
+            now = monotonic()
+            failure = errors.from_exception(exc, stage="wait", target=self._key)
+            failure.__traceback__ = None  # it would refer to this frame, and that to it
+        entry = events.Attempt(
+            now, self._key, 0, 0, None, 0, stage="wait", started=now, error=failure
+        )
+        raise errors.combine(
+            (*attempts, entry), target=self._key, elapsed=0.0, count=len(attempts), stopped="custom"
+        )
+
+    def _reserve(self, machine: retry.Supervision) -> None:
+        """Take a token for the next dial; while there is none it is dialled seldom."""
+        now = monotonic()
+        self._owes = False
+        self._reserved = self._budget.reserve(self._key, now)
+        if not self._reserved:
+            machine.postpone(now + self._budget.wait(self._key, now))
+
+    def _announce(self, machine: retry.Supervision, error: errors.ConnectError, said: str) -> None:
+        now = monotonic()
+        delay = max((machine.next_dial or now) - now, 0.0)
+        logger.warning("%s; dialling again in %.2f s", said, delay)
+        tell(self._hook, events.RetryScheduled(now, self._key, machine.failures, delay, error))
+
+    def _give_up(self, answer: retry.Stop, error: errors.ConnectError) -> None:
+        error.stopped, error.retry_after = answer.reason, answer.retry_after
+        tell(self._hook, events.GaveUp(monotonic(), self._key, answer.reason, error))
 
     def _close(self) -> None:
         if self._sock is not None:
             self._sock.close()
             self._sock = None
+
+
+def _without_ends(
+    hook: Callable[[events.Event], object],
+) -> Callable[[events.Event], object]:
+    """Keep from the observer that a dial gave up: the supervision goes on."""
+
+    def observe(event: events.Event) -> None:
+        if not isinstance(event, events.GaveUp):
+            hook(event)
+
+    return observe

@@ -22,9 +22,10 @@ from .errors import safe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .race import Endpoint
+__all__ = ["Endpoint", "Target", "TargetLike", "endpoint", "parse", "parse_all", "parse_host"]
 
-__all__ = ["Target", "TargetLike", "endpoint", "parse", "parse_all", "parse_host"]
+Endpoint: TypeAlias = tuple[int, int, int, str, Any]
+"""What ``getaddrinfo`` gives: family, type, protocol, canonical name, sockaddr."""
 
 TargetLike: TypeAlias = "str | tuple[str, int] | tuple[str, int, int, int | str]"
 """One target: ``"host:port"``, ``"[v6%scope]:port"``, ``"unix:/path"``, ``"unix:@abstract"``, a
@@ -161,7 +162,8 @@ def _parse_tuple(target: tuple[Any, ...]) -> Target:
         return parse_host(*target)
     if len(target) not in (3, 4):
         raise ValueError(f"a target tuple has two to four elements, not {len(target)}")
-    host, port, flowinfo, scope = (*target, 0)[:4]
+    host: str = target[0]
+    port, flowinfo, scope = (*target[1:], 0)[:3]
     parsed = parse_host(host, port)
     if parsed.family != _AF_INET6:
         raise ValueError("a tuple of more than host and port is an IPv6 socket address")

@@ -19,7 +19,7 @@ from . import errors
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["SPURIOUS", "outcome", "pending", "waiting"]
+__all__ = ["SPURIOUS", "check_socket", "outcome", "pending", "waiting"]
 
 SPURIOUS = -1
 
@@ -84,6 +84,12 @@ def ready(sock: socket.socket) -> bool:
     if events and events[0][1] & select.POLLNVAL:
         raise OSError(errno.EBADF, "Bad file descriptor")
     return bool(events)
+
+
+def check_socket(sock: object) -> None:
+    """Refuse what is no socket."""
+    if not isinstance(sock, socket.socket):
+        raise TypeError(f"a socket.socket is needed, not {type(sock).__name__}")
 
 
 def waiting(sock: socket.socket) -> Generator[None, None, None]:
