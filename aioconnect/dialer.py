@@ -126,7 +126,8 @@ class Dialer(Options):
         )
 
 
-_DEFAULTS = Dialer()
+DEFAULTS = Dialer()
+"""What a call without options uses."""
 
 
 async def connect(
@@ -158,7 +159,7 @@ async def connect(
 
     Sources: connect(2), RFC 8305, RFC 6724.
     """
-    dialer = Dialer(**options) if options else _DEFAULTS
+    dialer = Dialer(**options) if options else DEFAULTS
     targets = parse_all(target, port)
     if dialer.family:
         check_family(targets, dialer)

@@ -164,7 +164,7 @@ class Attempt(Event):
         self.round = round
         self.address = address
         self.family = family
-        self.stage = stage
+        self.stage: Stage = stage
         self.started = started
         self.error = error
         self.tries = tries

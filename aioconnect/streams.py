@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import engine, errors, events
-from .dialer import Dialer, check_family
+from .dialer import DEFAULTS, check_family
 from .options import ConnectOptions
 from .targets import Target, parse_all
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeVar, Unpack
 
+    from .dialer import Dialer
     from .targets import TargetLike
 
     ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
@@ -72,8 +73,7 @@ async def open_connection(
 
     Source: ``asyncio.open_connection``.
     """
-    own, rest = _split(dict(keywords))
-    return await open_with(Dialer(**own), host, port, rest)
+    return await open_with(DEFAULTS, host, port, dict(keywords))
 
 
 async def create_connection(
@@ -105,8 +105,7 @@ async def create_connection(
 
     Source: ``asyncio.loop.create_connection``.
     """
-    own, rest = _split(dict(keywords))
-    return await create_with(Dialer(**own), protocol_factory, host, port, rest)
+    return await create_with(DEFAULTS, protocol_factory, host, port, dict(keywords))
 
 
 async def open_with(
@@ -129,13 +128,16 @@ async def create_with(
 ) -> tuple[asyncio.Transport, ProtocolT]:
     """Create a transport with a dialer's options."""
     started = monotonic()
-    own, tls = _split(keywords)
-    if own:
-        dialer = dialer.replace(**own)
-    sock = tls.pop("sock", None)
-    all_errors = tls.pop("all_errors", False)
-    dialer = _with_proto_and_flags(dialer, tls)
-    _check_tls(tls)
+    tls: dict[str, Any] = {}
+    sock, all_errors = None, False
+    if keywords:
+        own, tls = _split(keywords)
+        if own:
+            dialer = dialer.replace(**own)
+        sock = tls.pop("sock", None)
+        all_errors = tls.pop("all_errors", False)
+        dialer = _with_proto_and_flags(dialer, tls)
+        _check_tls(tls)
     if sock is not None:
         if host is not None or port is not None:
             raise ValueError("host and port, or sock: not both")
