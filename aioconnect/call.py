@@ -77,6 +77,8 @@ class Call:
     """The connected socket, when the call has succeeded."""
     winner: Target | None = None
     """The target that it is connected to."""
+    address: Any = None
+    """The socket address that was dialled."""
 
     # Replaced by tests that run in virtual time, without sockets.
     _clock = staticmethod(monotonic)
@@ -668,34 +670,37 @@ class Call:
         won = self._won
         assert won is not None
         options = self._options
-        if self._observed or options.breaker is not None or options.budget is not None:
-            try:
+        try:
+            if self._observed or options.breaker is not None or options.budget is not None:
                 self._tell_of_success(won)
-            except BaseException:
-                if self._race is None and won.sock is not None:
-                    won.sock.close()
-                self._leave(None)
-                raise
-        if self._race is not None:
-            self._leave(won)
+            if self._race is not None:
+                self._leave(won)
+        except BaseException:  # of a hook: nobody gets the socket
+            if won.sock is not None:
+                won.sock.close()
+            self._leave(None)
+            raise
         self.winner = self._targets[won.target]
+        self.address = won.endpoint[4]
         self.sock = won.sock
 
     def _leave(self, won: Candidate | None) -> None:
         """Close everything but the winner's socket; leave nothing that was borrowed."""
-        race = self._race
-        if race is not None:
-            for candidate in race.running:
+        cancelled = []
+        if self._race is not None:
+            for candidate in self._race.running:
                 if candidate is not won and candidate.sock is not None:
                     self._close(candidate)
-                    if self._observed:
-                        self._emit(events.AttemptCancelled(*self._facts(self._clock(), candidate)))
+                    cancelled.append(candidate)
         if self._permit is not None or self._reserved:
             self._give_back()
         if self._names:
             # A resolver that can forget is one that keeps what it learns.
             keeps = hasattr(self._resolver(), "forget")
             self.end_lookups(finish=won is not None and keeps)
+        if self._observed:  # last, since a hook may raise
+            for candidate in cancelled:
+                self._emit(events.AttemptCancelled(*self._facts(self._clock(), candidate)))
 
     def _close(self, candidate: Candidate) -> None:
         sock = candidate.sock

@@ -36,7 +36,7 @@ FINISH_LOOKUPS = 1.0
 class AsyncioCall(Call, poller.Inbox):
     """A call that waits in an event loop."""
 
-    loop: AbstractEventLoop  # from the first time that it must wait
+    loop: AbstractEventLoop | None = None  # from the first time that it must wait
     _lookups: tuple[asyncio.Task[None], ...] = ()
 
     def watch(self, candidate: Candidate) -> None:
@@ -46,13 +46,13 @@ class AsyncioCall(Call, poller.Inbox):
 
     def unwatch(self, candidate: Candidate) -> None:
         assert candidate.sock is not None
-        # Not the running loop: a call may be closed when its loop no longer runs.
-        poller.of(self.loop).unwatch(self.loop, candidate.sock.fileno(), candidate)
+        if self.loop is not None:  # the running loop may be another, or none, when it is closed
+            poller.of(self.loop).unwatch(self.loop, candidate.sock.fileno(), candidate)
 
     def look_up(self, resolver: Resolver, target: int, name: str, family: int) -> None:
-        self.loop = asyncio.get_running_loop()
+        loop = self.loop = asyncio.get_running_loop()
         coroutine = self._ask(resolver, target, name, family)
-        task = self.loop.create_task(coroutine, name=f"aioconnect: look up {name}")
+        task = loop.create_task(coroutine, name=f"aioconnect: look up {name}")
         self._lookups += (task,)
 
     async def _ask(self, resolver: Resolver, target: int, name: str, family: int) -> None:
@@ -66,7 +66,7 @@ class AsyncioCall(Call, poller.Inbox):
     def end_lookups(self, *, finish: bool) -> None:
         pending = [task for task in self._lookups if not task.done()]
         self._lookups = ()
-        if pending and finish:
+        if pending and finish and self.loop is not None:
             self.loop.call_later(FINISH_LOOKUPS, _cancel, pending)
         else:
             _cancel(pending)

@@ -22,7 +22,7 @@ from functools import partial
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakSet, ref
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future, TimerHandle
@@ -33,6 +33,9 @@ __all__ = ["Inbox", "Poller", "of"]
 AT_ONCE = 64
 """How many connects may complete within one turn of the loop; the next one waits for the next
 turn, so that a program that dials in a tight loop still serves its other tasks."""
+
+A_DAY = 86400.0
+"""Seconds for a timer at most; what is later is armed again."""
 
 
 class Inbox:
@@ -75,6 +78,7 @@ class Poller:
     """
 
     __slots__ = (
+        "__weakref__",
         "_armed",
         "_cancelled",
         "_count",
@@ -154,8 +158,8 @@ class Poller:
         if self._timer is not None:
             self._timer.cancel()
         self._armed = when
-        # A millisecond at least when it fired early, or uvloop would be asked in a circle.
-        self._timer = loop.call_later(max(when - monotonic(), 0.0), self._fire, loop)
+        delay = min(max(when - monotonic(), 0.0), A_DAY)
+        self._timer = loop.call_later(delay, self._fire, loop)
 
     def _fire(self, loop: AbstractEventLoop) -> None:
         self._timer = None
@@ -219,7 +223,8 @@ class _Epoll:
         return self._epoll.fileno()
 
     def add(self, loop: AbstractEventLoop, fd: int, inbox: Inbox, item: Any) -> None:
-        self._epoll.register(fd, select.EPOLLOUT)
+        # Once: a descriptor that was closed while a copy of it is open cannot be taken out.
+        self._epoll.register(fd, select.EPOLLOUT | select.EPOLLONESHOT)
         stale = self._waiting.get(fd)
         self._waiting[fd] = (inbox, item)
         if stale is not None:
@@ -237,7 +242,8 @@ class _Epoll:
     def dispatch(self) -> None:
         for fd, _ in self._epoll.poll(0):
             entry = self._waiting.pop(fd, None)
-            self._epoll.unregister(fd)
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(fd)
             if entry is not None:
                 entry[0].put(entry[1])
 
@@ -268,16 +274,14 @@ class _Writers:
         inbox.put(item)
 
 
-_pollers: WeakKeyDictionary[AbstractEventLoop, Poller] = WeakKeyDictionary()
+_ATTRIBUTE = "_aioconnect_poller"
 
-_last: tuple[Callable[[], AbstractEventLoop | None], Poller | None] = (_nothing, None)
-"""The answer of the last call: nearly every program has one loop."""
+_pollers: WeakSet[Poller] = WeakSet()
 
 
 def _forget_all() -> None:
-    global _last
-    _pollers.clear()
-    _last = (_nothing, None)
+    for poller in tuple(_pollers):
+        poller.__init__()  # type: ignore[misc]
 
 
 # A forked child shares the parent's epolls: it makes its own.
@@ -287,20 +291,20 @@ os.register_at_fork(after_in_child=_forget_all)
 def of(loop: AbstractEventLoop) -> Poller:
     """Return the poller of a loop, made at its first call.
 
+    It is an attribute of the loop: what waits in it refers to the loop, and a table of ours that
+    holds both would keep a loop alive that was closed while something waited.
+
     Raises:
         TypeError: the loop cannot watch sockets (Windows' Proactor).
     """
-    global _last
-    known, poller = _last
-    if known() is loop and poller is not None:
-        return poller
-    poller = _pollers.get(loop)
+    poller: Poller | None = getattr(loop, _ATTRIBUTE, None)
     if poller is None:
         if getattr(type(loop), "add_writer", None) in (None, asyncio.AbstractEventLoop.add_writer):
             raise TypeError(
                 f"{type(loop).__name__} cannot wait for sockets (no add_writer): aioconnect needs "
                 "a selector loop or uvloop"
             )
-        poller = _pollers[loop] = Poller()
-    _last = ref(loop), poller
+        poller = Poller()
+        setattr(loop, _ATTRIBUTE, poller)
+        _pollers.add(poller)
     return poller

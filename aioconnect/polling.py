@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PollCall", "drive"]
 
+A_DAY = 86400.0
+"""Seconds for one poll(2) at most: it counts milliseconds in an int."""
+
 
 def drive(
     sock: socket.socket,
@@ -55,7 +58,7 @@ def _poll(poll: select.poll, until: float) -> list[tuple[int, int]]:
     """Poll until the instant ``until``; poll(2) counts in milliseconds, rounded up by Python."""
     while True:
         left = until - monotonic()
-        ready = poll.poll(None if left == math.inf else max(left, 0.0) * 1000)
+        ready = poll.poll(None if left == math.inf else min(max(left, 0.0), A_DAY) * 1000)
         if ready or monotonic() >= until:
             return ready
 

@@ -145,7 +145,7 @@ async def create_with(
             raise ValueError(f"a stream socket is needed, not {sock!r}")
         if tls.get("ssl") and tls.get("server_hostname") is None:
             raise ValueError("ssl with sock needs server_hostname")
-        text = "sock"
+        text, address = "sock", None
     else:
         if dialer.type != socket.SOCK_STREAM:
             raise ValueError("streams need type=SOCK_STREAM")
@@ -162,11 +162,13 @@ async def create_with(
         assert call.sock is not None
         assert call.winner is not None
         sock = call.sock
-        text = call.winner.text
+        text, address = call.winner.text, call.address
         if wants_name:
             tls["server_hostname"] = call.winner.host.partition("%")[0].rstrip(".")
     try:
-        return await _hand_over(protocol_factory, sock, tls, started, dialer.timeout, text)
+        return await _hand_over(
+            protocol_factory, sock, tls, started + dialer.timeout, started, text, address
+        )
     except BaseException:
         sock.close()  # closed twice does no harm: it is the same object
         raise
@@ -176,24 +178,24 @@ async def _hand_over(
     protocol_factory: Callable[[], ProtocolT],
     sock: socket.socket,
     tls: dict[str, Any],
+    deadline: float,
     started: float,
-    timeout: float,
     text: str,
+    address: Any,
 ) -> tuple[asyncio.Transport, ProtocolT]:
     """Make the transport, and do the TLS handshake, within what is left of ``timeout``."""
     loop = asyncio.get_running_loop()
     if not tls.get("ssl"):
         return await loop.create_connection(protocol_factory, sock=sock)
-    if sock.family == socket.AF_UNIX:
-        address: Any = text
-    else:
-        address = sock.getpeername()
+    protocol = protocol_factory()  # here, so that what it raises is not taken for TLS's
     tls_started = monotonic()
-    left = None if timeout == math.inf else max(timeout - (tls_started - started), 0.0)
+    left = None if deadline == math.inf else max(deadline - tls_started, 0.0)
     limit = asyncio.timeout(left)
     try:
+        if address is None:
+            address = sock.getpeername()
         async with limit:
-            return await loop.create_connection(protocol_factory, sock=sock, **tls)
+            return await loop.create_connection(lambda: protocol, sock=sock, **tls)
     except OSError as exc:
         now = monotonic()
         if limit.expired():
