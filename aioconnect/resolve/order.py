@@ -1,0 +1,219 @@
+"""The order in which to dial: destination address selection (RFC 6724, section 6).
+
+A rule compares two destinations by what is known of them and of the source address that this
+host would use for each.  That address is found by connecting a UDP socket, which sends nothing
+and fails if there is no route, and is kept for some seconds.
+
+Of the ten rules, 1, 2, 5, 6, 8, 9 and 10 are here.  Not seen from here are deprecated source
+addresses (rule 3), home addresses (4) and native transports (7).  Rule 9, the longest matching
+prefix, is for IPv6 only: for IPv4 it would undo the name server's round-robin.  Alternating
+between the families is not the subject here but of :mod:`aioconnect.race` (RFC 8305, section 4).
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .policy import Policy, number, system
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["Policy", "sort", "sorted_for_dialling", "source_of"]
+
+_AF_INET, _AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)
+
+KEEP_SOURCES = 5.0
+"""Seconds for which a source address is kept: names answer again and again, routes change."""
+
+_MOST_KEPT = 1024
+
+AddrInfo: TypeAlias = tuple[Any, ...]
+"""(family, type, proto, canonical name, socket address), as getaddrinfo gives it."""
+
+
+def sorted_for_dialling(infos: list[AddrInfo]) -> list[AddrInfo]:
+    """Return the addresses in the order of this host's policy.
+
+    Args:
+        infos: getaddrinfo 5-tuples of IPv4 and IPv6, in the order in which they were answered.
+
+    Returns:
+        The same in a new order; ``infos`` itself if there is nothing to change.  For a single
+        address, or IPv4 only, no I/O is done; else what was found out, sources and order, is
+        kept for ``KEEP_SOURCES`` seconds.
+
+    It never fails: addresses whose source cannot be found out keep their order.
+
+    Source: RFC 6724, section 6.
+    """
+    if len(infos) < 2:
+        return infos
+    for info in infos:
+        if info[0] != _AF_INET:
+            break
+    else:
+        return infos
+    addresses = tuple([info[4] for info in infos])
+    known = _orders.get(addresses)
+    now = monotonic()
+    if known is not None and now < known[0]:
+        order = known[1]
+    else:
+        try:
+            order = _order_found(infos)
+        except OSError:
+            return infos  # not kept: the next call may have a descriptor to ask with
+        if len(_orders) >= _MOST_KEPT:
+            _orders.clear()
+        _orders[addresses] = (now + KEEP_SOURCES, order)
+    return infos if order is None else [infos[index] for index in order]
+
+
+_orders: dict[tuple[Any, ...], tuple[float, list[int] | None]] = {}
+
+
+def _order_found(infos: list[AddrInfo]) -> list[int] | None:
+    if any(info[0] != _AF_INET6 and info[0] != _AF_INET for info in infos):
+        return None
+    order = _order([_numeric(info) for info in infos])
+    return None if order == list(range(len(infos))) else order
+
+
+def sort(
+    addresses: Sequence[tuple[int, str]],
+    *,
+    policy: Policy | None = None,
+    source: Callable[[int, str], str | None] | None = None,
+) -> list[tuple[int, str]]:
+    """Sort destinations, the best first.
+
+    Args:
+        addresses: family and numeric text (``%scope`` allowed), in the order answered.
+        policy: the table to go by; None is this host's.
+        source: says for a destination which address this host would use to reach it, None if
+            there is no way; by default :func:`source_of`.  With a function that does no I/O
+            this one does none.
+
+    Returns:
+        The same addresses; those that no rule tells apart keep their order.
+
+    Source: RFC 6724, section 6.
+    """
+    return [addresses[index] for index in _order(addresses, policy, source)]
+
+
+def _order(
+    addresses: Sequence[tuple[int, str]],
+    policy: Policy | None = None,
+    source: Callable[[int, str], str | None] | None = None,
+) -> list[int]:
+    if policy is None:
+        policy = system()
+    if source is None:
+        source = source_of
+    keys: list[tuple[int, ...]] = []
+    matching: list[int] = []  # bits, for rule 9
+    for family, text in addresses:
+        destination = number(family, text)
+        own = source(family, text)
+        scope = policy.scope(destination)
+        precedence = policy.precedence(destination)
+        if own is None:
+            # Rule 1: avoid unusable destinations.  Nothing is known of their source.
+            keys.append((1, 0, 0, -precedence, scope))
+            matching.append(0)
+            continue
+        address = number(family, own)
+        keys.append(
+            (
+                0,
+                policy.scope(address) != scope,  # rule 2: prefer matching scope
+                policy.label(address) != policy.label(destination),  # rule 5: matching label
+                -precedence,  # rule 6: prefer higher precedence
+                scope,  # rule 8: prefer smaller scope
+            )
+        )
+        matching.append(_common_prefix(address, destination) if family == _AF_INET6 else 0)
+    order = sorted(range(len(addresses)), key=keys.__getitem__)  # rule 10: stable
+    # Rule 9 tells addresses of one family apart, so it cannot be part of the key: among
+    # destinations that are equal so far, it orders the IPv6 ones on the places that they have.
+    start = 0
+    for end in range(1, len(order) + 1):
+        if end == len(order) or keys[order[end]] != keys[order[start]]:
+            places = [at for at in range(start, end) if addresses[order[at]][0] == _AF_INET6]
+            best = sorted((order[at] for at in places), key=lambda index: -matching[index])
+            for at, index in zip(places, best, strict=True):
+                order[at] = index
+            start = end
+    return order
+
+
+def _common_prefix(source: int, destination: int) -> int:
+    # RFC 6724, section 2.2: up to the length of the source's prefix, which is not known here;
+    # 64 is what a prefix on a link has (RFC 4291, section 2.5.1).
+    return min(64, 128 - (source ^ destination).bit_length())
+
+
+_sources: dict[tuple[int, str], tuple[float, str | None]] = {}
+
+
+def source_of(family: int, address: str) -> str | None:
+    """Return the address that this host would use to reach ``address``.
+
+    Args:
+        family: ``socket.AF_INET`` or ``socket.AF_INET6``.
+        address: numeric text, with ``%scope`` if it is link-local.
+
+    Returns:
+        Numeric text without scope id; None if there is no way there.  It is kept for
+        ``KEEP_SOURCES`` seconds.
+
+    Raises:
+        OSError: it could not be found out: no descriptor, no memory.
+    """
+    now = monotonic()
+    known = _sources.get((family, address))
+    if known is not None and now < known[0]:
+        return known[1]
+    own = _ask_for_source(family, address)
+    if len(_sources) >= _MOST_KEPT:
+        _sources.clear()
+    _sources[family, address] = (now + KEEP_SOURCES, own)
+    return own
+
+
+_NOT_FOUND_OUT = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+def _ask_for_source(family: int, address: str) -> str | None:
+    bare, _, scope = address.partition("%")
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            # Any port does; 0 would be refused by some systems.
+            if family == _AF_INET:
+                sock.connect((bare, 9))
+            else:
+                sock.connect((bare, 9, 0, _scope_id(scope)))
+            return str(sock.getsockname()[0]).partition("%")[0]
+    except OSError as exc:
+        if exc.errno in _NOT_FOUND_OUT:
+            raise
+        return None  # no route, no address of that family, an unknown interface, forbidden
+
+
+def _scope_id(scope: str) -> int:
+    if not scope:
+        return 0
+    return int(scope) if scope.isdecimal() else socket.if_nametoindex(scope)
+
+
+def _numeric(info: AddrInfo) -> tuple[int, str]:
+    address = info[4]
+    text = str(address[0])
+    if len(address) > 3 and address[3] and "%" not in text:
+        text = f"{text}%{address[3]}"
+    return info[0], text

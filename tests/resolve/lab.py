@@ -1,0 +1,307 @@
+"""A process in namespaces of its own, in which the system's resolver asks our name servers.
+
+It has its own network (loopback, and one interface with addresses that nothing answers), its own
+/etc/resolv.conf, /etc/hosts, /etc/nsswitch.conf and /etc/gai.conf, and does what it is told by
+lines of JSON.  ``Lab`` is the outer side, ``python -m tests.resolve.lab`` the inner one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+
+from aioconnect.resolve import AiodnsResolver, Cache, SystemResolver
+
+from ..conftest import LOOPS
+from .behaviours import script
+from .dns import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[2]
+
+RESOLV_CONF = "nameserver 127.0.0.1\nsearch fault.test\noptions timeout:1 attempts:2\n"
+HOSTS = """\
+127.0.0.1 localhost
+::1 localhost
+10.1.1.1 in-hosts.fault.test hosts-alias both.hosts
+fd01::1 in-hosts.fault.test hosts-alias both.hosts
+10.1.1.2 only4.hosts
+10.1.1.3 nxdomain.fault.test
+"""
+FILES = {
+    "resolv.conf": RESOLV_CONF,
+    "hosts": HOSTS,
+    "nsswitch.conf": "hosts: files dns\n",
+    "gai.conf": "",
+}
+
+
+@cache
+def obstacle() -> str:
+    """Why there can be no namespace here; empty if there can."""
+    if sys.platform != "linux":
+        return "namespaces are Linux's"
+    for tool in ("ip", "unshare", "mount"):
+        if shutil.which(tool) is None:
+            return f"{tool} is not installed"
+    if os.geteuid() != 0:
+        return "needs root for a mount and a network namespace"
+    tried = subprocess.run(["unshare", "-m", "-n", "true"], capture_output=True, check=False)
+    return tried.stderr.decode().strip() if tried.returncode else ""
+
+
+def needs_namespaces() -> None:
+    """Skip the test, saying why, where it cannot run."""
+    reason = obstacle()
+    if reason:
+        pytest.skip(reason)
+
+
+class Lab:
+    """The outer side: call the inner side's functions."""
+
+    def __init__(self, server: str = "scripted", **files: str) -> None:
+        needs_namespaces()
+        self._process = subprocess.Popen(
+            ["unshare", "-m", "-n", sys.executable, "-m", "tests.resolve.lab", server],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        for name, text in files.items():
+            self.call("write", name=name.replace("_", "."), text=text)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        assert self._process.wait(10) == 0, "the lab ended with an error"
+
+    def call(self, function: str, **arguments: Any) -> Any:
+        """Call one of ``FUNCTIONS`` inside."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([function, arguments]) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, f"the lab ended in {function}"
+        answer = json.loads(line)
+        assert "raised" not in answer, answer["raised"]
+        return answer["returned"]
+
+
+# The inner side ----------------------------------------------------------------------------------
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {}
+
+
+def function(inner: Callable[..., Any]) -> Callable[..., Any]:
+    FUNCTIONS[inner.__name__] = inner
+    return inner
+
+
+RESOLVERS: dict[str, Callable[[], Any]] = {
+    "system": SystemResolver,
+    "aiodns": AiodnsResolver,
+    "cached system": lambda: Cache(SystemResolver()),
+    "cached aiodns": lambda: Cache(AiodnsResolver()),
+}
+
+
+@function
+def write(name: str, text: str) -> None:
+    """Write one of the files that this process sees in /etc."""
+    # In place: it is the file that is mounted.
+    Path("/etc", name).write_text(text)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Questions to one resolver of their own: each family, ``times`` times one after the other."""
+
+    resolver: str
+    name: str
+    families: tuple[int, ...] = (int(socket.AF_INET6), int(socket.AF_INET))
+    times: int = 1
+    forget: bool = False
+    """Whether the resolver is told to forget the name in between."""
+
+
+@function
+def look_up(loop: str, asks: list[dict[str, Any]], timeout: float = 20.0) -> list[Any]:
+    """Ask everything at once; return for each :class:`Ask` the outcomes in its order."""
+
+    async def one(ask: Ask) -> list[dict[str, Any]]:
+        resolver = RESOLVERS[ask.resolver]()
+        outcomes: list[dict[str, Any]] = []
+        for number in range(ask.times):
+            if number and ask.forget and hasattr(resolver, "forget"):
+                resolver.forget(ask.name)
+            outcomes += await asyncio.gather(*(asked(resolver, ask.name, f) for f in ask.families))
+        if hasattr(resolver, "aclose"):
+            await resolver.aclose()
+        return outcomes
+
+    async def asked(resolver: Any, name: str, family: int) -> dict[str, Any]:
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await resolver.lookup(name, family)
+        except OSError as exc:
+            return {
+                "error": getattr(exc, "code", type(exc).__name__),
+                "gaierror": isinstance(exc, socket.gaierror),
+                "text": str(exc),
+                "took": time.monotonic() - began,
+            }
+        return {
+            "addresses": list(answer.addresses),
+            "ttl": answer.ttl,
+            "canonical": answer.canonical,
+            "source": answer.source,
+            "took": time.monotonic() - began,
+        }
+
+    async def everything() -> list[Any]:
+        return await asyncio.gather(*(one(Ask(**ask)) for ask in asks))
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        return runner.run(everything())
+
+
+@function
+def interrupted(script: str) -> list[Any]:
+    """Run a program here, press Ctrl-C when it says so; return seconds and what it said."""
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        time.sleep(0.3)  # so that the query is on its way
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        said = process.stdout.read()
+        process.wait()
+        return [time.monotonic() - began, first + said]
+
+
+@function
+def run(script: str) -> str:
+    """Run a program here; return what it said."""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+_server: list[Server] = []
+
+
+@function
+def times_asked(name: str) -> int:
+    """How often the scripted name server was asked for the name, either family."""
+    return _server[0].times(name)
+
+
+@contextmanager
+def dnsmasq() -> Iterator[None]:
+    """Serve the everyday: this is the name server of many routers and hosts."""
+    options = [
+        "--host-record=both.test,10.0.0.1,fd00::1,120",
+        "--host-record=only4.test,10.0.0.4",
+        "--host-record=only6.test,fd00::6",
+        "--host-record=end.test,10.0.0.9,fd00::9",
+        "--cname=alias.test,end.test,30",
+        *(f"--host-record=many.test,10.0.1.{n}" for n in range(1, 9)),
+        *(f"--host-record=n{n}.test,10.2.{n >> 8}.{n & 255},fd02::{n:x}" for n in range(1, 301)),
+        "--local=/test/",
+    ]
+    fixed = "--no-daemon --no-resolv --no-hosts --conf-file=/dev/null --pid-file= --user=root"
+    process = subprocess.Popen(
+        ["dnsmasq", *fixed.split(), "--listen-address=127.0.0.1", "--bind-interfaces", *options],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(100):
+            with socket.socket() as sock:
+                if sock.connect_ex(("127.0.0.1", 53)) == 0:
+                    break
+            time.sleep(0.05)
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def main() -> None:
+    def do(command: str) -> None:
+        subprocess.run(command.split(), check=True)
+
+    for command in (
+        "ip link set lo up",
+        "ip link add near type veth peer name far",
+        "ip link set far up",
+        "ip address add 192.0.2.1/24 dev near",
+        "ip address add 2001:db8::1/64 dev near nodad",
+        "ip link set near up",
+        "ip route add default via 192.0.2.2",
+        "ip -6 route add default via 2001:db8::2",
+    ):
+        do(command)
+    with ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        for name, text in FILES.items():
+            path = Path(directory, name)
+            path.write_text(text)
+            path.chmod(0o644)
+            Path("/etc", name).touch()
+            do(f"mount --bind {path} /etc/{name}")
+            stack.callback(do, f"umount -l /etc/{name}")
+        if sys.argv[1] == "scripted":
+            _server.append(stack.enter_context(Server(script, port=53)))
+        else:
+            stack.enter_context(dnsmasq())
+        for line in sys.stdin:
+            name, arguments = json.loads(line)
+            answer: dict[str, Any]
+            try:
+                answer = {"returned": FUNCTIONS[name](**arguments)}
+            except Exception as exc:
+                answer = {"raised": repr(exc)}
+            sys.stdout.write(json.dumps(answer) + "\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
