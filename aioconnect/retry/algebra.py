@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .base import Policy, answer, in_time
+from .base import Policy, answer
 from .decisions import Pick, Retry, Stop
 
 if TYPE_CHECKING:
@@ -65,15 +65,13 @@ class All(Combination):
                 return decision
             retries.append(decision)
         longest = max(retries, key=lambda retry: retry.wait(ctx))
-        combined = Retry(
+        return Retry(
             longest.delay,
             longest.anchor,
             _strongest_pick(retries),
             _states(tuple(retry.state for retry in retries)),
             latest=min(retry.latest for retry in retries),
         )
-        # Only now: the part that limits the time could not know how long the others would sleep.
-        return in_time(combined, ctx)
 
 
 class Either(Combination):
@@ -104,7 +102,8 @@ class Either(Combination):
             shortest.anchor,
             _strongest_pick(retries),
             _states(kept),
-            latest=shortest.latest,
+            # Whatever makes the sleep longer from outside: as long as anyone would go on.
+            latest=max(retry.latest for retry in retries),
         )
 
 

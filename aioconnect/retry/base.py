@@ -118,15 +118,12 @@ def answer(policy: Policy, ctx: Context) -> Retry | Stop:
     """
     decision = policy(ctx)
     if isinstance(decision, Retry):
-        return in_time(decision, ctx)
+        # Here and not in the part that limits the time: it does not know how long others sleep.
+        late = ctx.now + decision.wait(ctx) > decision.latest
+        return Stop("deadline") if late else decision
     if isinstance(decision, Stop):
         return decision
     raise TypeError(f"the retry policy {policy!r} answered {decision!r}, not a Retry or a Stop")
-
-
-def in_time(retry: Retry, ctx: Context) -> Retry | Stop:
-    """Turn a sleep that would end after the policy's own ``latest`` into a stop."""
-    return Stop("deadline") if ctx.now + retry.wait(ctx) > retry.latest else retry
 
 
 def _combine(how: str, left: PolicyLike, right: PolicyLike) -> Policy:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
 _TICK = 1e-6
-"""A microsecond: finer than any timer, coarser than the rounding of ``now + (until - now)``."""
+"""A microsecond: asyncio lets timers fire early by the resolution of its clock, and who slept as
+long as it was told must not be sent back to sleep."""
 
 
 class Permit:

@@ -133,6 +133,27 @@ def test_a_part_of_or_that_stopped_may_go_on_later() -> None:
     assert call.fail(0.0, TIMED_OUT) == retry.Retry(1)
 
 
+def test_a_part_of_or_that_stopped_remembers_where_it_was() -> None:
+    """Its state waits for it."""
+
+    def delays() -> Iterator[float]:
+        yield from (1.0, 2.0, 3.0)
+
+    call = Call(retry.on("timed_out") & delays | retry.constant(50))
+    answers = [call.fail(0.0, error) for error in (TIMED_OUT, REFUSED, REFUSED, TIMED_OUT)]
+    assert [answer.delay for answer in answers] == [1.0, 50.0, 50.0, 2.0]
+
+
+def test_and_distributes_over_or_also_in_time() -> None:
+    """The limit of one part of ``|`` does not bind a longer sleep that the other allows."""
+    limited = (retry.within(3) | retry.forever()) & retry.constant(9)
+    assert limited.preview(2) == (retry.constant(9) | retry.forever() & retry.constant(9)).preview(
+        2
+    )
+    both = (retry.within(3) | retry.within(20)) & retry.constant(9)
+    assert both.preview(9) == (retry.within(20) & retry.constant(9)).preview(9) == [9.0, 9.0]
+
+
 @LAW
 @given(
     st.lists(st.floats(0, 9), max_size=4),
@@ -205,6 +226,12 @@ def test_functions_stand_on_either_side_of_an_operator() -> None:
         assert policy.preview(3) == [1.0, 3.0, 3.0]
     assert (retry.schedule([1]) >> slowly).preview(3) == [1.0, 3.0, 3.0]
     assert (slowly >> retry.schedule([1])).preview(3) == [3.0, 3.0, 3.0]
+    for policy, operator in (
+        (slowly & retry.never(), "&"),
+        (slowly | retry.never(), "|"),
+        (slowly >> retry.never(), ">>"),
+    ):
+        assert repr(policy).endswith(f"slowly {operator} never()")
 
 
 @pytest.mark.parametrize("other", [5, None, "attempts"])

@@ -115,6 +115,13 @@ def test_retry_after_is_true() -> None:
             assert breaker.admit("db", now) == told, "true also for who asked during the trial"
 
 
+def test_a_timer_that_fires_a_little_early_is_in_time() -> None:
+    """A loop's timer may, by the resolution of its clock."""
+    breaker = opened()
+    assert isinstance(breaker.admit("db", 15.0 - 1e-5), float)
+    assert admitted(breaker, 15.0 - 1e-7).trial
+
+
 def test_it_opens_each_time_for_another_time() -> None:
     """Drawn from the upper half, so that many processes do not try as one."""
     spans = []

@@ -247,6 +247,21 @@ def test_the_policy_sees_what_happened() -> None:
     assert "db:5432" in str(lost.error)
 
 
+def test_a_new_outage_begins_anew() -> None:
+    """The policy finds nothing of the one before: no state, no delay, no history."""
+    seen: list[retry.Context] = []
+    policy = retry.policy(lambda ctx: seen.append(ctx) or retry.Retry(2.0, state="mine"))
+    assert policy is not None
+    supervision = supervise(policy)
+    supervision.failed(1.0, REFUSED)
+    supervision.failed(4.0, REFUSED)
+    supervision.connected(7.0)
+    supervision.lost(700.0)
+    last = seen[-1]
+    assert (last.failures, last.started, last.state, last.previous_delay) == (1, 700.0, None, 0.0)
+    assert last.history == (last.last,)
+
+
 def test_a_loss_keeps_its_own_error() -> None:
     """Whatever the program saw: an error of the kernel is classified as on connecting."""
     supervision = supervise()
