@@ -1,0 +1,1 @@
+"""What connecting costs: aioconnect beside its peers, measured in one run."""
