@@ -20,21 +20,27 @@ import resource
 import socket
 from collections import deque
 from collections.abc import AsyncIterable, Iterable
+from contextlib import ExitStack
 from itertools import count
+from logging import DEBUG
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import errors, poller
-from .dialer import Dialer
+from . import attempt, errors, events, poller
+from .call import logger, tell
+from .dialer import Dialer, check_family
+from .engine import AsyncioCall
 from .options import check_count, check_limit
+from .race import Candidate
+from .targets import parse_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncIterator, Generator, Iterator, Sequence
     from typing import Self, TypeAlias, Unpack
 
-    from .options import TargetOptions
-    from .targets import TargetLike
+    from .options import Options, TargetOptions
+    from .targets import Target, TargetLike
 
     AnyTarget: TypeAlias = TargetLike | Sequence[TargetLike]
 
@@ -52,6 +58,10 @@ GROW_EVERY = 0.5
 
 AHEAD = 64
 """How many targets may wait for a port before no more are read to find another destination."""
+
+EVERYWHERE = (errors.TooManyOpenFiles, errors.NoBuffers)
+LACKING = (*EVERYWHERE, errors.PortsExhausted)
+"""What this host lacks for a moment: for all that is dialled, or for one destination."""
 
 _NOTHING: Any = object()
 """Stands for a target that is not there: not yet, or not any more."""
@@ -197,7 +207,7 @@ class ConnectMany:
         self._iterator: Iterator[AnyTarget] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._wanted = 0  # how many the reader may read
-        self._read: deque[AnyTarget] = deque()  # what it has read
+        self._read: deque[Any] = deque()  # what it has read
         self._count = 0
         self._exhausted = False
 
@@ -215,6 +225,10 @@ class ConnectMany:
         self._done: deque[ConnectResult] = deque()
         self._held: dict[int, ConnectResult | None] = {}  # not their turn yet (ordered)
         self._next = 0  # the index whose turn it is (ordered)
+
+        # Nobody is to be told or asked: one address needs no call to be dialled once.
+        hooks = (dialer.on_event, dialer.breaker, dialer.budget, dialer.retry, per_host)
+        self._plain = all(each is None for each in hooks) and not logger.isEnabledFor(DEBUG)
 
         # What is lacking: until when, and how long that was; "" is lacking for all hosts.
         self._short: dict[str, tuple[float, float]] = {}
@@ -297,40 +311,48 @@ class ConnectMany:
             if entry.until == when and entry in self._flying:
                 entry.until = inf
                 self._step(entry, now)
+        if self._turn is not None and self._turn.done():
+            self._turn = None
         if now >= self._deadline:
             self._end(now)
-        else:
+        elif self._turn is None:
             self._fill(now)
 
     def _fill(self, now: float) -> None:
-        """Start what there is room for."""
-        if self._turn is not None:
-            if not self._turn.done():
-                return
-            self._turn = None
+        """Start what there is room for, or until there is one result more."""
         if self._room < self._limit and now >= self._grow_at:
             self._room = min(self._limit, self._room + max(1, self._room // 2))
             self._grow_at = now + GROW_EVERY
-        pace, again = self._pace, self._again
-        while not self._is_full() and (again or not self._exhausted):
+        pace, again, done = self._pace, self._again, self._done
+        enough = len(done) + 1
+        while len(done) < enough and not self._is_full() and (again or not self._exhausted):
             if pace is not None or self._short:
                 now = monotonic()
-                if (pace is not None and now < pace.next) or now < self._short_until(""):
+                if now < self._gate():
                     return
             self._turn = self._poller.takes_turn(self._loop)
             if self._turn is not None:
                 return
             if again and again[0][0] <= now:
-                entry: _Entry | None = heapq.heappop(again)[2]
+                entry = heapq.heappop(again)[2]
             else:
                 given = self._read_one()
                 if given is _NOTHING:
                     return
-                entry = self._parse(given)
-            if entry is not None and not self._must_wait(entry, now):
+                result = self._result(given)
+                targets = self._parse(result)
+                if targets is None:
+                    continue
+                if self._plain and not self._short and len(targets) == 1 and targets[0].family:
+                    if pace is not None:
+                        pace.take(now)
+                    self._dial(targets, result, now)
+                    continue
+                entry = self._entry(targets, result)
+            if not self._must_wait(entry, now):
                 if pace is not None:
                     pace.take(now)
-                self._start(entry)
+                self._start(entry, now)
 
     def _is_full(self) -> bool:
         taken = len(self._flying) + len(self._done)
@@ -340,20 +362,481 @@ class ConnectMany:
     def _is_over(self) -> bool:
         return self._exhausted and not (self._flying or self._again or self._n_parked)
 
+    def _gate(self) -> float:
+        """Return the instant before which nothing may start."""
+        until = self._short.get("", (0.0, 0.0))[0]
+        return until if self._pace is None else max(until, self._pace.next)
+
     def _wake_at(self) -> float:
-        """Return the instant at which there is something to do if nothing happens before."""
+        """Return the instant at which there is something to do, if nothing happens before."""
         when = self._deadline
         if self._timers:
             when = min(when, self._timers[0][0])
         if self._room < self._limit:
             when = min(when, self._grow_at)
-        if self._is_full():
-            return when
-        start = self._short_until("")
-        if self._pace is not None:
-            start = max(start, self._pace.next)
-        if self._exhausted or len(self._again) >= AHEAD:
-            start = max(start, self._again[0][0]) if self._again else inf
-        elif self._again and ...:
-            ...
+        if not self._is_full():
+            gate = self._gate()
+            if self._again:
+                when = min(when, max(gate, self._again[0][0]))
+            if not self._exhausted and gate > monotonic():
+                when = min(when, gate)
         return when
+
+    # From targets to entries ---------------------------------------------------------------------
+
+    def _read_one(self) -> Any:
+        """Return the next target, ``_NOTHING`` if there is none (now)."""
+        if self._exhausted or self._n_parked >= self._limit or len(self._again) >= AHEAD:
+            return _NOTHING
+        if self._ordered and self._count - self._next + len(self._done) >= self._limit:
+            return _NOTHING
+        if self._iterator is not None:
+            given = next(self._iterator, _NOTHING)
+            self._exhausted = given is _NOTHING
+            return given
+        if self._read:
+            return self._read.popleft()
+        reader = self._reader
+        assert reader is not None
+        if reader.done():
+            self._exhausted = True
+            reader.result()  # what the caller's iterable raised comes out unchanged
+        else:
+            taken = len(self._flying) + len(self._done) + len(self._held)
+            self._wanted = 1 if self._pace is not None else max(1, self._room - taken)
+            self._asked.set()
+        return _NOTHING
+
+    async def _read_on(self, source: AsyncIterator[AnyTarget]) -> None:
+        """Read what is asked for."""
+        await self._asked.wait()
+        async for given in source:
+            self._read.append(given)
+            self._inbox.wake()
+            self._wanted -= 1
+            if self._wanted <= 0:
+                self._asked.clear()
+                await self._asked.wait()
+
+    def _result(self, given: AnyTarget) -> ConnectResult:
+        self._count += 1
+        return ConnectResult(given, self._count - 1)
+
+    def _parse(self, result: ConnectResult) -> tuple[Target, ...] | None:
+        """Parse what was read; None if it is no target, which is a result already."""
+        try:
+            targets = parse_all(result.target)
+            if self._dialer.family:
+                check_family(targets, self._dialer)
+        except (ValueError, TypeError) as exc:
+            result.error = errors.not_a_target(str(exc))
+            self._settle(result, monotonic())
+            return None
+        return targets
+
+    def _entry(self, targets: tuple[Target, ...], result: ConnectResult) -> _Entry:
+        entry = _Entry(targets, self._dialer)
+        entry.many = self
+        entry.result = result
+        if entry.deadline > self._deadline:
+            entry.deadline = self._deadline
+        return entry
+
+    def _must_wait(self, entry: _Entry, now: float) -> bool:
+        """Let an entry wait if there is no port for its host, or no room at one of its hosts."""
+        if self._short:
+            until = self._short.get(entry.host(), (0.0, 0.0))[0]
+            if now < until:
+                self._retry(entry, until)
+                return True
+        if self._per_host is None:
+            return False
+        if not entry.hosts:
+            entry.hosts = tuple(dict.fromkeys([_host(target) for target in entry.targets()]))
+        for host in entry.hosts:
+            if self._hosts.get(host, 0) >= self._per_host:
+                self._park(entry, host)
+                return True
+        return False
+
+    def _retry(self, entry: _Entry, when: float) -> None:
+        """Start an entry at that instant; of several, that which was read first."""
+        entry.waited = True
+        heapq.heappush(self._again, (when, entry.result.index, entry))
+
+    def _park(self, entry: _Entry, host: str) -> None:
+        """Let an entry wait until another one leaves the host."""
+        queue = self._parked.setdefault(host, deque())
+        if entry.waited:
+            queue.appendleft(entry)
+        else:
+            queue.append(entry)
+        entry.waited = True
+        self._n_parked += 1
+        for other in entry.hosts:
+            if other != host:
+                self._unpark(other)  # this one may have been let go for the place there
+
+    def _unpark(self, host: str) -> None:
+        queue = self._parked.get(host)
+        if queue:
+            self._retry(queue.popleft(), 0.0)
+            self._n_parked -= 1
+            if not queue:
+                del self._parked[host]
+
+    # From targets to results ---------------------------------------------------------------------
+
+    def _dial(self, targets: tuple[Target, ...], result: ConnectResult, now: float) -> None:
+        """Dial the one address of a target, and make a call of it only if that is pending.
+
+        What connects or fails at once, on loopback and between the containers of a host, then
+        costs a tenth less (see ``benchmarks/MANY.md``).
+        """
+        candidate = Candidate(targets[0].endpoints(self._dialer.type)[0], 0)
+        candidate.number = candidate.tries = 1
+        result.started = candidate.started = monotonic()
+        try:
+            outcome = attempt.begin(candidate, self._dialer)
+        except BaseException:
+            self._lose(result)
+            raise
+        if outcome == attempt.CONNECTED:
+            result.socket = candidate.sock
+            self._settle(result, monotonic())
+            return
+        error = self._error_of(candidate, targets[0]) if outcome == attempt.FAILED else None
+        if error is not None and not isinstance(error, LACKING):
+            result.error = error
+            self._settle(result, monotonic())
+            return
+        entry = self._entry(targets, result)
+        if error is None:
+            entry._io = _Begun(entry, candidate, outcome)
+            self._start(entry, now)
+        else:
+            entry.lack = error
+            self._failed(entry, error, monotonic())
+
+    def _error_of(self, candidate: Candidate, target: Target) -> errors.ConnectError:
+        """Build the error of a target whose only attempt has failed, as its call would do."""
+        now = monotonic()
+        family, _, _, _, address = candidate.endpoint
+        error = candidate.error
+        error.elapsed = now - candidate.started
+        failed = events.Attempt(
+            now,
+            target.text,
+            1,
+            1,
+            address,
+            family,
+            stage=error.stage,
+            started=candidate.started,
+            error=error,
+        )
+        return errors.combine((failed,), target=target.text, elapsed=error.elapsed)
+
+    def _start(self, entry: _Entry, now: float) -> None:
+        if entry.waited:
+            entry.begin_anew(now)
+        if not entry.result.started:
+            entry.result.started = entry.started
+        for host in entry.hosts:
+            self._hosts[host] = self._hosts.get(host, 0) + 1
+        try:
+            # One that has raced goes on in run(), for its policy counts the rounds that failed.
+            connected = not entry.repeats and entry.start()
+        except errors.ConnectError as exc:
+            self._failed(entry, exc, monotonic())
+            return
+        except BaseException:
+            self._leave(entry)
+            self._lose(entry.result)
+            raise
+        if connected:
+            self._connected(entry, monotonic())
+            return
+        entry.steps = entry.run()
+        self._flying.add(entry)
+        self._step(entry, now)
+
+    def _step(self, entry: _Entry, now: float) -> None:
+        """Let a call go on until it must wait again, or ends."""
+        assert entry.steps is not None
+        try:
+            until = next(entry.steps, None)
+        except errors.ConnectError as exc:
+            self._flying.discard(entry)
+            self._failed(entry, exc, now)
+            return
+        except BaseException:
+            self._flying.discard(entry)
+            self._leave(entry)
+            self._lose(entry.result)
+            raise
+        if until is None:
+            self._flying.discard(entry)
+            self._connected(entry, now)
+        elif until != entry.until:
+            entry.until = until
+            self._wake_entry_at(until, entry)
+
+    def _wake_entry_at(self, until: float, entry: _Entry) -> None:
+        timers = self._timers
+        if until < inf:
+            heapq.heappush(timers, (until, next(self._ties), entry))
+        if len(timers) > 64 and len(timers) > 4 * len(self._flying):
+            # Most calls end long before their instant: drop what nobody waits for.
+            timers[:] = [t for t in timers if t[2].until == t[0] and t[2] in self._flying]
+            heapq.heapify(timers)
+
+    def _connected(self, entry: _Entry, now: float) -> None:
+        if self._short or entry.hosts:
+            self._leave(entry)
+        entry.result.socket = entry.sock
+        self._settle(entry.result, now)
+
+    def _failed(self, entry: _Entry, exc: errors.ConnectError, now: float) -> None:
+        self._leave(entry)
+        exc.with_traceback(None)  # it would keep every frame of the call alive
+        if exc is entry.lack:
+            if monotonic() < self._deadline:
+                self._slow_down(entry, exc)
+                return
+            exc.stopped = "deadline"
+        entry.result.error = exc
+        self._settle(entry.result, now)
+
+    def _lose(self, result: ConnectResult) -> None:
+        """Do without a result: a caller's hook has raised, and that comes out instead."""
+        if self._ordered:
+            self._held[result.index] = None
+            self._release()
+
+    def _leave(self, entry: _Entry) -> None:
+        """Make room at the hosts of an entry that is no longer in flight."""
+        if self._short and entry.lack is None:  # what was lacking was there
+            self._short.pop("", None)
+            self._short.pop(entry.host(), None)
+        for host in entry.hosts:
+            left = self._hosts[host] - 1
+            if left:
+                self._hosts[host] = left
+            else:
+                del self._hosts[host]
+            self._unpark(host)
+
+    def _settle(self, result: ConnectResult, now: float) -> None:
+        """Put a result where it is handed out from."""
+        result.ended = now
+        if not result.started:
+            result.started = now
+        if self._ordered:
+            self._held[result.index] = result
+            self._release()
+        else:
+            self._done.append(result)
+
+    def _release(self) -> None:
+        """Hand out the results whose turn it is."""
+        held = self._held
+        while self._next in held:
+            result = held.pop(self._next)
+            self._next += 1
+            if result is not None:
+                self._done.append(result)
+
+    # When something is lacking -------------------------------------------------------------------
+
+    def _slow_down(self, entry: _Entry, lack: errors.ConnectError) -> None:
+        """Try an entry again when something of this host may have become free."""
+        now = monotonic()
+        everywhere = any(isinstance(failed.error, EVERYWHERE) for failed in lack.attempts)
+        host = "" if everywhere else entry.host()
+        until, pause = self._short.get(host, (0.0, 0.0))
+        if now >= until:
+            pause = min(max(2 * pause, LEAST_PAUSE), MOST_PAUSE)
+            until = now + pause
+            self._short[host] = until, pause
+        if not host:
+            results = (*self._done, *self._held.values())
+            sockets = sum(result is not None and result.socket is not None for result in results)
+            self._room = max(1, min(self._room, len(self._flying) + sockets))
+            self._grow_at = now + GROW_EVERY
+        self._retry(entry, until)
+        if not self._flying and not self._done:
+            self._take_back(host, until)
+        tell(self._dialer.on_event, events.SlowedDown(now, entry.text, self._room, lack))
+
+    def _take_back(self, host: str, until: float) -> None:
+        """Give up the last of the connections that wait for their turn, and make it again later.
+
+        What they wait for cannot be had while they have it.
+        """
+        for index in sorted(self._held, reverse=True):
+            result = self._held[index]
+            if result is None or result.socket is None:
+                continue
+            entry = self._entry(parse_all(result.target), result)
+            if host in ("", entry.host()):
+                del self._held[index]
+                result.socket.close()
+                result.socket = None
+                self._retry(entry, until)
+                return
+
+    # The end -------------------------------------------------------------------------------------
+
+    def _end(self, now: float) -> None:
+        """Fail what waits, and read nothing more: the deadline of the whole has come.
+
+        What was in flight has failed by itself: no entry has a later deadline.
+        """
+        if not self._exhausted:
+            self._exhausted = True
+            if self._reader is not None:
+                self._reader.cancel()
+        waiting = [entry for _, _, entry in self._again]
+        for parked in self._parked.values():
+            waiting += parked
+        while self._read:
+            result = self._result(self._read.popleft())
+            if (targets := self._parse(result)) is not None:
+                waiting.append(self._entry(targets, result))
+        self._again.clear()
+        self._parked.clear()
+        self._n_parked = 0
+        for entry in sorted(waiting, key=lambda entry: entry.result.index):
+            error = entry.lack
+            if error is not None:
+                error.stopped = "deadline"
+            else:
+                elapsed = now - entry.result.started if entry.result.started else 0.0
+                error = errors.timed_out(
+                    whole=True, stage="wait", target=entry.text, elapsed=elapsed
+                )
+            entry.result.error = error
+            self._settle(entry.result, now)
+
+    def _close(self) -> None:
+        """Close everything that was not handed out, also if a hook raises meanwhile."""
+        with ExitStack() as stack:
+            for result in (*self._done, *self._held.values()):
+                if result is not None and result.socket is not None:
+                    stack.callback(result.socket.close)
+            for entry in self._flying:
+                if entry.steps is not None:
+                    stack.callback(entry.steps.close)
+            kept: tuple[Any, ...] = (self._read, self._parked, self._again, self._flying)
+            for each in (*kept, self._ready, self._timers, self._done, self._held):
+                each.clear()
+
+
+class _Entry(AsyncioCall):
+    """One target, from when it was read until there is its result."""
+
+    many: ConnectMany
+    result: ConnectResult
+    hosts: tuple[str, ...] = ()
+    """What ``per_host`` counts it for; empty without ``per_host``."""
+    lack: errors.ConnectError | None = None
+    """What this host lacked in the last round."""
+    waited = False
+    """It did not start when it was made."""
+
+    steps: Generator[float, None, None] | None = None
+    until = inf
+    """The instant at which the steps want to go on if nothing happens."""
+    queued = False
+    woken = 0.0
+    """The instant at which something happened."""
+    repeats = False
+    """It has raced before, and goes on with another round."""
+
+    def put(self, item: Any) -> None:
+        self.items.append(item)
+        if not self.queued:
+            self.queued = True
+            self.woken = monotonic()
+            self.many._ready.append(self)
+            self.many._inbox.wake()
+
+    def targets(self) -> tuple[Target, ...]:
+        return tuple(self._given)
+
+    def host(self) -> str:
+        return _host(self._given[0])
+
+    def begin_anew(self, now: float) -> None:
+        """Get ready to start; the time that has gone by since the last round began is no loss."""
+        lost = now - self._round_started
+        self.started += lost
+        self.deadline = min(self.deadline + lost, self.many._deadline)
+        self._round_started = now
+        self.repeats = self._race is not None
+        self.lack = None
+        self.items.clear()
+
+    def _after_failure(self) -> float:
+        if self.repeats:
+            self.repeats = False
+            return self._clock()
+        failed = self._attempts
+        for known in self._names.values():
+            failed += (*known.failures,)
+        lacking = [each for each in failed if isinstance(each.error, LACKING)]
+        lacking = [each for each in lacking if each.round == self._round]
+        if not lacking:
+            return super()._after_failure()
+        # This round does not count.
+        self._attempts = tuple([each for each in self._attempts if each.round != self._round])
+        self._round -= 1
+        self.lack = errors.combine(lacking, target=self.text, elapsed=self._clock() - self.started)
+        raise self.lack
+
+
+class _Begun:
+    """The attempt that a target began with, for the call that takes it over."""
+
+    def __init__(self, entry: _Entry, begun: Candidate, outcome: int) -> None:
+        self._entry = entry
+        self._begun = begun
+        self._outcome = outcome
+
+    def begin(self, candidate: Candidate, options: Options) -> int:
+        del self._entry._io  # the next attempt is one of its own
+        candidate.sock, candidate.error = self._begun.sock, self._begun.error
+        return self._outcome
+
+
+class _Pace:
+    """A token bucket: so many starts per second, evenly spaced, and so many at once."""
+
+    def __init__(self, rate: float, burst: int) -> None:
+        if isinstance(rate, bool) or not isinstance(rate, int | float):
+            raise TypeError(f"rate is starts per second as a number, not {rate!r}")
+        if not 0 < rate < inf:
+            raise ValueError(f"rate={rate!r}: starts per second, more than 0")
+        self._interval = 1.0 / rate
+        self._at_once = (burst - 1) * self._interval
+        self._credit = max(self._at_once, CATCH_UP)
+        self.next = 0.0
+        """The instant of the next start."""
+
+    def begin(self, now: float) -> None:
+        self.next = now - self._at_once
+
+    def take(self, now: float) -> None:
+        """Count a start."""
+        self.next = max(self.next, now - self._credit) + self._interval
+
+
+def _host(target: Target) -> str:
+    """Name the host of a target, in one spelling."""
+    if target.name is not None:
+        return target.name.lower().rstrip(".")
+    if target.family == socket.AF_INET6:
+        bare, _, _, scope = target.address
+        return f"{socket.inet_ntop(target.family, socket.inet_pton(target.family, bare))}%{scope}"
+    return target.host

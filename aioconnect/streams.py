@@ -190,6 +190,10 @@ async def _hand_over(
     protocol = protocol_factory()  # here, so that what it raises is not taken for TLS's
     tls_started = monotonic()
     left = None if deadline == math.inf else max(deadline - tls_started, 0.0)
+    if left is not None:
+        # When cancelled, uvloop leaves its handshake's own timer to run out: let that be soon.
+        own = tls.get("ssl_handshake_timeout")
+        tls["ssl_handshake_timeout"] = max(left if own is None else min(left, own), 0.001)
     limit = asyncio.timeout(left)
     try:
         if address is None:
@@ -198,7 +202,7 @@ async def _hand_over(
             return await loop.create_connection(lambda: protocol, sock=sock, **tls)
     except OSError as exc:
         now = monotonic()
-        if limit.expired():
+        if limit.expired() or now >= deadline:
             error = errors.timed_out(
                 whole=True,
                 stage="tls",

@@ -49,7 +49,7 @@ STYLE = {
 LABELS = {
     "wall_us": "wall time per connect, µs",
     "cpu_us": "CPU time per connect, µs",
-    "wall_ms": "whole process, ms",
+    "cpu_ms": "CPU time of the whole process, ms",
     "bytes": "bytes per pending connect, with its task",
 }
 

@@ -17,6 +17,7 @@ HEADINGS = {
     "wall_us": "wall, µs",
     "cpu_us": "CPU, µs",
     "start_cpu_us": "start, CPU µs",
+    "cpu_ms": "CPU, ms",
     "wall_ms": "wall, ms",
     "bytes": "bytes",
     "late_median_ms": "late, median ms",
@@ -90,7 +91,7 @@ def _scenario_table(scenario: figures.Scenario) -> str:
     against = {
         name: key for name, key in against.items() if key and figures.spread(scenario, key, figure)
     }
-    if figure == "wall_ms":
+    if figure == "cpu_ms":
         against = {}
     extra = [
         other
@@ -132,7 +133,7 @@ def _remarks(scenario: figures.Scenario) -> list[str]:
     words = [settings + "."]
     if scenario["floor"]:
         words.append(f"The floor is {scenario['floor']}.")
-    if best and scenario["figure"] != "wall_ms":
+    if best and scenario["figure"] != "cpu_ms":
         words.append(f"The best peer is {best}.")
     words.append(scenario["note"])
     remarks.append(" ".join(words).strip())

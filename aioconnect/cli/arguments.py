@@ -18,19 +18,25 @@ from .console import printable
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from ..options import ConnectOptions
+    from ..options import TargetOptions
 
 __all__ = [
     "Override",
     "add_connect_options",
+    "add_many_options",
     "add_output_options",
     "connect_options",
+    "count",
     "override",
     "pause",
+    "rate",
     "span",
 ]
 
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ms|s|m|h)?", re.ASCII)
+_NUMBER: Final = r"(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})"
+_DURATION = re.compile(rf"({_NUMBER})(ms|s|m|h)?", re.ASCII)
+_RATE = re.compile(_NUMBER, re.ASCII)
+_COUNT = re.compile(r"[0-9]{1,15}", re.ASCII)
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _OVERRIDE = re.compile(r"([^:\[\]]+):([0-9]{1,5}):(.+)", re.ASCII)
 
@@ -44,15 +50,16 @@ class Override(NamedTuple):
 
 
 def add_connect_options(parser: ArgumentParser, *, timeout: float) -> None:
-    """Add the options that say how to connect, the same ones to every command that does."""
-    group = parser.add_argument_group("connecting")
+    """Add the options that say how to connect to one target."""
+    group = parser.add_argument_group("connecting to a target")
     group.add_argument(
         "-t",
         "--timeout",
         type=span,
         default=timeout,
         metavar="TIME",
-        help=f"for each target in all: names and attempts (default {timeout:g}s)",
+        help="for each target, from its own start: names and all attempts"
+        f" (default {timeout:g}s); for all targets together see --total",
     )
     group.add_argument(
         "--attempt-timeout",
@@ -89,6 +96,36 @@ def add_connect_options(parser: ArgumentParser, *, timeout: float) -> None:
     )
 
 
+def add_many_options(parser: ArgumentParser) -> None:
+    """Add the options that say how many targets are dialled, and when."""
+    group = parser.add_argument_group("many targets")
+    group.add_argument(
+        "--total",
+        type=span,
+        metavar="TIME",
+        help="for all targets together: what is in flight then has failed, what is left is not"
+        " tried, and the exit code is 1 (default none)",
+    )
+    group.add_argument(
+        "--limit",
+        type=count,
+        metavar="N",
+        help="targets in flight at a time (default: what the limit of open files leaves room for,"
+        " 1000 at most)",
+    )
+    group.add_argument(
+        "--per-host", type=count, metavar="N", help="of these, targets on one host or path"
+    )
+    group.add_argument(
+        "--rate", type=rate, metavar="N", help="targets begun in a second, evenly spaced"
+    )
+    group.add_argument(
+        "--ordered",
+        action="store_true",
+        help="results in the order of the targets, not as they are known",
+    )
+
+
 def add_output_options(parser: ArgumentParser, *, formats: bool = False) -> None:
     """Add the options that say what the output looks like; with ``formats`` also the other ones."""
     group = parser.add_argument_group("output")
@@ -99,10 +136,9 @@ def add_output_options(parser: ArgumentParser, *, formats: bool = False) -> None
         others.add_argument("-q", "--quiet", action="store_true", help="only the exit code")
 
 
-def connect_options(given: Namespace) -> ConnectOptions:
-    """Return what the words of ``add_connect_options`` mean, but for the names."""
+def connect_options(given: Namespace) -> TargetOptions:
+    """Return what the words of ``add_connect_options`` mean, but for the time and the names."""
     return {
-        "timeout": given.timeout,
         "attempt_timeout": given.attempt_timeout,
         "happy_eyeballs_delay": given.delay,
         "family": given.family,
@@ -122,6 +158,20 @@ def span(text: str) -> float:
 def pause(text: str) -> float | None:
     """Read a time between two starts: 0 is as short as allowed, ``none`` waits for failure."""
     return None if text == "none" else _duration(text)
+
+
+def count(text: str) -> int:
+    """Read a number of things: one at least."""
+    if not _COUNT.fullmatch(text) or not int(text):
+        raise ArgumentTypeError(f"{printable(text)!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def rate(text: str) -> float:
+    """Read a number of things in a second: more than none, and perhaps less than one."""
+    if not _RATE.fullmatch(text) or not float(text):
+        raise ArgumentTypeError(f"{printable(text)!r} is not a number a second, as 50 or 0.5")
+    return float(text)
 
 
 def override(text: str) -> Override:

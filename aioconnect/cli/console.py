@@ -1,4 +1,9 @@
-"""The console: where results, remarks and colours go, and what happens when nobody reads them."""
+"""The console: where results, remarks and colours go, and what happens when nobody reads them.
+
+On a terminal a status can stand below the results: one line on stderr that is drawn over the last
+one.  Results are kept until the next drawing then, so that a thousand of them a second are not a
+thousand drawings; whoever looks does not see a tenth of a second.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +22,8 @@ BOLD, DIM, RED, GREEN, YELLOW = "1", "2", "31", "32", "33"
 
 _BROKEN_PIPE: Final = 128 + signal.SIGPIPE
 _LONGEST: Final = 4000
+_ERASE: Final = "\r\x1b[K"
+"""Back to the first column, and erase to the end of the line (EL of ECMA-48)."""
 
 
 class OutputLost(Exception):
@@ -30,41 +37,72 @@ class OutputLost(Exception):
 class Console:
     """Results on stdout, remarks on stderr.
 
-    ``colour`` says whether stdout is a terminal that takes colours: never with ``NO_COLOR`` set
-    to anything (https://no-color.org) nor with ``TERM=dumb``.
+    Attributes:
+        colour: whether stdout is a terminal that takes colours: never with ``NO_COLOR`` set to
+            anything (https://no-color.org) nor with ``TERM=dumb``.
+        takes_status: whether stderr is a terminal on which a line can be drawn again.
     """
 
     def __init__(self) -> None:
         self._results = sys.stdout
         self._remarks = sys.stderr
         self._lost: OutputLost | None = None
-        self.colour = _takes_colours(self._results)
+        self._begins_line = False
+        self._has_status = False
+        self._shares_terminal = _is_terminal(self._results)
+        self._kept: list[str] = []
+        self.colour = _is_terminal(self._results) and not os.environ.get("NO_COLOR")
+        self.takes_status = _is_terminal(self._remarks)
 
     def result(self, line: str = "") -> None:
         """Write one line to stdout, at once: a program behind the pipe may wait for it.
 
+        Above a status, on a terminal, it comes with the next ``status`` or ``end_status``.
+
         Raises:
             OutputLost: it could not be written.
         """
-        self._write(line + "\n")
+        if self._has_status and self._shares_terminal and self._lost is None:
+            self._kept.append(line + "\n")
+        else:
+            self._write(line + "\n")
 
     def remark(self, line: str) -> None:
         """Write one line to stderr, if there is anybody to read it."""
-        try:
-            if self._remarks is not None:  # None when the descriptor was closed from the start
-                self._remarks.write(line + "\n")
-                self._remarks.flush()
-        except (OSError, ValueError):
-            pass  # nobody is left to be told
+        self._tell(line + "\n")
+
+    def status(self, line: str) -> None:
+        """Draw the status, in place of the last one, below the results that were kept.
+
+        Raises:
+            OutputLost: the results could not be written.
+        """
+        self._write_kept()
+        self._has_status = True
+        # The cursor goes back, so that what others write stands where the status did.
+        self._tell(f"\r{line[: _columns(self._remarks) - 1]}\x1b[K\r")
+
+    def end_status(self) -> None:
+        """Erase the status.
+
+        Raises:
+            OutputLost: the results that were kept could not be written.
+        """
+        if self._has_status:
+            self._tell(_ERASE)
+            self._has_status = False
+            self._begins_line = True
+        self._write_kept()
 
     def paint(self, text: str, colour: str) -> str:
         """Return the text in a colour, or as it is where there are none."""
         return f"\x1b[{colour}m{text}\x1b[0m" if self.colour and text else text
 
     def interrupted(self) -> None:
-        """End the line on which a terminal has echoed ``^C``."""
-        if self._remarks is not None and self._remarks.isatty():
+        """End the line on which a terminal has echoed ``^C``, if that was not erased."""
+        if self._remarks is not None and self._remarks.isatty() and not self._begins_line:
             self.remark("")
+        self._begins_line = True
 
     def finish(self) -> None:
         """Write out what argparse may have left in the buffer.
@@ -73,6 +111,21 @@ class Console:
             OutputLost: it could not be written.
         """
         self._write("")
+
+    def _write_kept(self) -> None:
+        if self._kept:
+            text = "".join(self._kept)
+            self._kept.clear()
+            self._tell(_ERASE)
+            self._write(text)
+
+    def _tell(self, text: str) -> None:
+        try:
+            if self._remarks is not None:  # None when the descriptor was closed from the start
+                self._remarks.write(text)
+                self._remarks.flush()
+        except (OSError, ValueError):
+            pass  # nobody is left to be told
 
     def _write(self, text: str) -> None:
         if self._lost is not None:  # said already, to somebody who did not pass it on
@@ -96,10 +149,17 @@ def printable(text: str) -> str:
     return safe(text, _LONGEST)
 
 
-def _takes_colours(stream: IO[str] | None) -> bool:
-    if stream is None or not stream.isatty():
-        return False
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def _is_terminal(stream: IO[str] | None) -> bool:
+    """Whether it is a terminal that understands more than lines of text."""
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _columns(terminal: IO[str]) -> int:
+    """Return how wide the terminal is now; some do not know."""
+    try:
+        return os.get_terminal_size(terminal.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def _discard(stream: IO[str]) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import socket
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..errors import format_host, safe
 from .console import GREEN, RED, printable
+from .sources import shown_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..errors import ConnectError
     from ..events import Attempt
+    from ..many import ConnectResult
     from .console import Console
+    from .sources import Given
+    from .summary import Summary
 
 __all__ = ["JsonReport", "NoReport", "Outcome", "Report", "TextReport"]
 
@@ -29,70 +32,99 @@ _FAMILIES = {
 _WIDEST_TARGET = 40
 
 
-Socket: TypeAlias = socket.socket
-
-
 class Outcome(NamedTuple):
-    """What became of one target.  Instants are seconds on ``time.monotonic()``."""
+    """What became of one target."""
 
-    target: str
-    """As it was given."""
-    socket: Socket | None
-    """Connected, and to be closed by whoever receives this; None if there is an error."""
-    error: ConnectError | None
-    started: float
-    ended: float
+    given: Given
+    is_target: bool
+    """Whether it could be dialled as it was written."""
+    result: ConnectResult
+
+    @property
+    def name(self) -> str:
+        """Name it for a person; a line that is no target is not worth a repetition."""
+        if self.is_target:
+            return self.given.text
+        return f"line {self.given.line} of {shown_file(self.given.file or '')}"
 
 
 class Report(Protocol):
-    """Says one thing about each outcome."""
+    """Says one thing about each outcome, and something at the end."""
 
     def add(self, outcome: Outcome) -> None:
         """Say what became of a target; the socket stays the caller's."""
         ...
 
+    def end(self, summary: Summary) -> None:
+        """Say what became of all of them."""
+        ...
+
 
 class TextReport:
-    """One line for each target, in columns: what, which, where or why, how long or what to do."""
+    """One line for each target, in columns: what, which, where or why, how long or what to do.
 
-    def __init__(self, console: Console, targets: Sequence[str]) -> None:
+    Args:
+        console: where to.
+        targets: those that are known beforehand.
+        alone: whether there is one target, and no line below or above.
+    """
+
+    def __init__(self, console: Console, targets: Sequence[str], *, alone: bool) -> None:
         self._console = console
-        shown = [safe(target) for target in targets]
-        self._target_width = min(max(map(len, shown), default=0), _WIDEST_TARGET)
-        self._third_width = len("connection_refused") if len(shown) > 1 else 0
+        self._target_width = 0
+        for target in targets:
+            self._widen(safe(target))
+        self._third_width = 0 if alone else len("connection_refused")
 
     def add(self, outcome: Outcome) -> None:
         """Print the line."""
-        error = outcome.error
+        error = outcome.result.error
         if error is None:
             word, third = self._console.paint("ok", GREEN) + "  ", format_host(_peer(outcome))
-            rest = _duration(outcome.ended - outcome.started)
+            rest = _duration(outcome.result.elapsed)
         else:
             word, third = self._console.paint("fail", RED), error.code
-            rest = printable(str(error).removeprefix(f"cannot connect to {error.target}: "))
-        target = f"{safe(outcome.target):{self._target_width}}"
-        self._console.result(f"{word} {target}  {third:{self._third_width}}  {rest}")
+            rest = str(error).removeprefix(f"cannot connect to {error.target}: ")
+            if not outcome.is_target:
+                rest = f"{outcome.name}: {error.hint}"
+        target = safe(outcome.given.text)
+        self._widen(target)
+        self._console.result(
+            f"{word} {target:{self._target_width}}  {third:{self._third_width}}  {printable(rest)}"
+        )
+
+    def end(self, summary: Summary) -> None:
+        """Print the summary beside the results, not among them."""
+        for line in summary.lines():
+            self._console.remark(line)
+
+    def _widen(self, target: str) -> None:
+        # The targets of a list come one by one.
+        self._target_width = max(self._target_width, min(len(target), _WIDEST_TARGET))
 
 
 class JsonReport:
-    """One JSON object on a line of its own for each target."""
+    """One JSON object on a line of its own for each target, and one for the summary."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def add(self, outcome: Outcome) -> None:
         """Print the object."""
-        error = outcome.error
+        given, result = outcome.given, outcome.result
+        error = result.error
         found: dict[str, Any] = {
             "schema": SCHEMA,
-            "target": outcome.target,
+            "target": given.text,
             "ok": error is None,
-            "duration_ms": _ms(outcome.ended - outcome.started),
+            "duration_ms": _ms(result.elapsed),
         }
+        if given.file is not None:
+            found |= {"file": given.file, "line": given.line}
         if error is None:
             peer = _peer(outcome)
-            assert outcome.socket is not None
-            found |= _place(peer, outcome.socket.family)
+            assert result.socket is not None
+            found |= _place(peer, result.socket.family)
         else:
             found["error"] = {
                 "type": error.code,
@@ -101,9 +133,13 @@ class JsonReport:
                 "message": str(error),
                 "hint": error.hint,
                 "attempt_count": error.count,
-                "attempts": [_attempt(each, outcome.started) for each in error.attempts],
+                "attempts": [_attempt(each, result.started) for each in error.attempts],
             }
         self._console.result(json.dumps(found))
+
+    def end(self, summary: Summary) -> None:
+        """Print the last object."""
+        self._console.result(json.dumps({"schema": SCHEMA, "summary": summary.as_json()}))
 
 
 class NoReport:
@@ -112,11 +148,14 @@ class NoReport:
     def add(self, outcome: Outcome) -> None:
         """Print nothing."""
 
+    def end(self, summary: Summary) -> None:
+        """Print nothing."""
+
 
 def _peer(outcome: Outcome) -> Any:
-    assert outcome.socket is not None
+    assert outcome.result.socket is not None
     try:
-        return outcome.socket.getpeername()
+        return outcome.result.socket.getpeername()
     except OSError:  # it connected, and was reset since
         return None
 

@@ -6,11 +6,15 @@ import ctypes
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -31,7 +35,7 @@ def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def run(
-    *arguments: str | bytes, env: Mapping[str, str] | None = None
+    *arguments: str | bytes, env: Mapping[str, str] | None = None, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run the command to its end, on pipes."""
     return subprocess.run(
@@ -39,7 +43,7 @@ def run(
         capture_output=True,
         text=True,
         check=False,
-        stdin=subprocess.DEVNULL,
+        input=stdin,
         timeout=PATIENCE,
         env=environment(env),
     )
@@ -69,6 +73,11 @@ class Terminal:
         """Type a key."""
         os.write(self._master, key)
 
+    def hang_up(self) -> None:
+        """Close the terminal."""
+        os.close(self._master)
+        self._master = -1
+
     def end(self) -> int:
         """Read until the command has ended; return its exit code."""
         deadline = time.monotonic() + PATIENCE
@@ -88,25 +97,96 @@ class Terminal:
 
 
 @contextmanager
-def on_terminal(*arguments: str, env: Mapping[str, str] | None = None) -> Generator[Terminal]:
-    """Start the command in a session of its own, with a controlling terminal."""
+def on_terminal(
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    columns: int = 0,
+) -> Generator[Terminal]:
+    """Start the command in a session of its own, with a controlling terminal.
+
+    Args:
+        arguments: of the command.
+        env: changes to the environment.
+        stdin: a descriptor in place of the terminal.
+        stdout: likewise.
+        columns: how wide the terminal is; 0 is one that does not know.
+    """
     master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
     try:
         process = subprocess.Popen(
             [*COMMAND, *arguments],
-            stdin=slave,
-            stdout=slave,
+            stdin=slave if stdin is None else stdin,
+            stdout=slave if stdout is None else stdout,
             stderr=slave,
             env=environment(env),
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=lambda: fcntl.ioctl(2, termios.TIOCSCTTY, 0),
         )
         os.close(slave)
+        terminal = Terminal(master, process)
         try:
-            yield Terminal(master, process)
+            yield terminal
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
+            master = terminal._master
     finally:
-        os.close(master)
+        if master >= 0:
+            os.close(master)
+
+
+def screen(output: bytes) -> list[str]:
+    """Return the lines that stand on a terminal after all that was written to it."""
+    lines: list[list[str]] = [[]]
+    column = 0
+    for part in re.findall(r"\x1b\[[0-9;]*[A-Za-z]|[^\x1b]", output.decode()):
+        line = lines[-1]
+        if part == "\n":
+            lines.append([])
+        elif part == "\r":
+            column = 0
+        elif part == "\x1b[K":
+            del line[column:]
+        elif part[0] != "\x1b":  # an escape sequence that is left is a colour
+            line += " " * (column + 1 - len(line))
+            line[column] = part
+            column += 1
+    shown = ["".join(line).rstrip() for line in lines]
+    return shown if shown[-1] else shown[:-1]
+
+
+class Server:
+    """A server that accepts whoever comes, and closes the connection."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.target = f"127.0.0.1:{listening.getsockname()[1]}"
+        self.accepted = 0
+        self._listening = listening
+
+    def accept_until_shut_down(self) -> None:
+        """Accept all connections."""
+        while True:
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
+            connection.close()
+            self.accepted += 1
+
+
+@contextmanager
+def accepting_all() -> Generator[Server]:
+    """Give a server that serves thousands: the queue of the kernel alone would be full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=4096) as listening:
+        server = Server(listening)
+        thread = threading.Thread(target=server.accept_until_shut_down)
+        thread.start()
+        try:
+            yield server
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()

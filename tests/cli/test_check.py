@@ -16,7 +16,7 @@ import pytest
 from aioconnect.cli import loopback, main
 from aioconnect.cli.console import Console
 
-from .running import COMMAND, PATIENCE, environment, on_terminal, run
+from .running import COMMAND, PATIENCE, environment, on_terminal, run, screen
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -140,7 +140,8 @@ def test_json_is_one_object_a_line(
 ) -> None:
     """Each object stands for itself: the schema's version, the target, the outcome."""
     assert main(["check", "--json", server, refusing]) == 1
-    found = {each["target"]: each for each in objects(capsys.readouterr().out)}
+    *results, _summary = objects(capsys.readouterr().out)
+    found = {each["target"]: each for each in results}
     assert found.keys() == {server, refusing}
     assert all(each["schema"] == 1 for each in found.values())
 
@@ -333,12 +334,14 @@ def test_the_environment_may_not_want_colours(
         assert Console().colour is coloured
 
 
-def test_a_pipe_has_no_colours_and_no_remarks(server: str, refusing: str) -> None:
-    """What goes into a pipe are the lines, and stderr stays empty."""
-    done = run("check", server, refusing)
+def test_a_pipe_has_no_colours_and_no_progress(server: str, refusing: str) -> None:
+    """What goes into a pipe are the lines, and stderr has the summary alone."""
+    done = run("check", "--rate", "2", server, refusing)
     assert done.returncode == 1
-    assert ESC not in done.stdout
-    assert done.stderr == ""
+    assert ESC not in done.stdout + done.stderr
+    assert "\r" not in done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) == 2
+    assert done.stderr.startswith("1 reached, 1 failed, ")
 
 
 def test_a_reader_that_goes_away_is_no_traceback(server: str, silent: str) -> None:
@@ -406,7 +409,7 @@ def test_closed_descriptors_change_nothing(closed: str, server: str) -> None:
 
 
 def test_an_interrupt_ends_it_with_130_and_no_traceback(server: str, silent: str) -> None:
-    """SIGINT leaves what was printed, and adds nothing."""
+    """SIGINT leaves what was printed, and adds the summary of it."""
     command = [*COMMAND, "check", "-t", "30", server, silent]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
@@ -415,14 +418,25 @@ def test_an_interrupt_ends_it_with_130_and_no_traceback(server: str, silent: str
         assert process.stdout.readline().startswith(b"ok ")
         process.send_signal(signal.SIGINT)
         rest, error = process.communicate(timeout=PATIENCE / 2)
-    assert (process.returncode, rest, error) == (130, b"", b"")
+    assert (process.returncode, rest) == (130, b"")
+    assert error.startswith(b"1 reached, 0 failed, ")
+    assert error.endswith(b"; interrupted with 1 in flight\n")
+
+
+def test_an_interrupted_check_of_one_target_says_nothing(silent: str) -> None:
+    """Nothing came of it, and whoever interrupted it knows that."""
+    with on_terminal("check", "-t", "30", silent) as terminal:
+        terminal.wait_for(b"0 of 1 done")
+        terminal.press(b"\x03")
+        assert terminal.end() == 130
+    assert screen(terminal.output) == []
 
 
 def test_ctrl_c_on_a_terminal_ends_it_on_a_line_of_its_own(server: str, silent: str) -> None:
-    """The terminal echoes ``^C``; the prompt comes after it, on the next line."""
+    """The terminal echoes ``^C``; what follows stands on the next line."""
     with on_terminal("check", "-t", "30", "--no-color", server, silent) as terminal:
         terminal.wait_for(b"ok ")
         terminal.press(b"\x03")
         assert terminal.end() == 130
-    assert terminal.output.endswith(b"^C\r\n")
-    assert terminal.output.count(b"\n") == 2
+    *_, summary = screen(terminal.output)
+    assert summary.startswith("1 reached, 0 failed, ")
