@@ -53,6 +53,17 @@ _ordered: dict[tuple[Any, ...], tuple[float, Sequence[Endpoint]]] = {}
 
 MOST_ORDERED = 256
 
+_at_hand: Callable[[object, str, int], Answer | None] | None = None
+
+
+def _load() -> Callable[[object, str, int], Answer | None]:
+    """Load the resolving floor: programs that dial addresses do without."""
+    global _at_hand
+    from .resolve.at_hand import at_hand
+
+    _at_hand = at_hand
+    return at_hand
+
 
 class _Name:
     """What is known of a name in this round."""
@@ -338,11 +349,13 @@ class Call:
 
     def _at_hand(self, target: Target) -> Sequence[Endpoint] | None:
         """Return all addresses of a name, in order, if nothing has to be asked for them."""
+        at_hand = _at_hand or _load()
         options = self._options
+        resolver = self._resolver()
         name = target.host
         answers = []
         for family in _FAMILIES if not options.family else (options.family,):
-            answer = self._peek(name, family)
+            answer = at_hand(resolver, name, family)
             if answer is None:
                 return None
             answers.append((family, answer.addresses))
@@ -362,24 +375,15 @@ class Call:
         _ordered[key] = now + order.KEEP_SOURCES, endpoints
         return endpoints
 
-    def _peek(self, name: str, family: int) -> Answer | None:
-        """Return an answer that is at hand, one without addresses if that is what is known."""
-        from .resolve import literal
-
-        answer = literal.localhost(name, family)
-        if answer is None:
-            peek = getattr(self._resolver(), "peek", None)
-            if peek is not None:
-                return peek(name, family)  # type: ignore[no-any-return]
-        return answer
-
     def _look_up(self, race: Race, index: int, name: str) -> None:
         from .resolve import order
 
+        at_hand = _at_hand or _load()
+        resolver = self._resolver()
         known = self._names[index]
         port = self._targets[index].port
         for family in tuple(known.awaited):
-            answer = self._peek(name, family)
+            answer = at_hand(resolver, name, family)
             if answer is not None and answer.addresses:
                 known.awaited.remove(family)
                 known.endpoints += self._endpoints(port, family, answer.addresses)
@@ -388,7 +392,7 @@ class Call:
                     self._emit(
                         events.LookupStarted(self._clock(), self._targets[index].text, name, family)
                     )
-                self.look_up(self._resolver(), index, name, family)
+                self.look_up(resolver, index, name, family)
         if known.endpoints:
             endpoints = self._in_turn(order.sorted_for_dialling(known.endpoints))
             race.offer(index, endpoints, self._clock(), known.awaited)

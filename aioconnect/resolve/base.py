@@ -4,6 +4,7 @@ Anything with the method ``lookup`` plugs in.  A resolver may have more, and the
 
 - ``peek(name, family) -> Answer | None``: what is at hand without I/O, for a name that then
   costs neither a task nor a turn of the loop;
+- ``absent(name, family) -> bool``: that there is no such address is known without I/O;
 - ``forget(name) -> None``: what is kept of that name may be old (every address of it failed to
   connect); the next ``lookup`` asks again.  Who has it says that it keeps what it learns;
 - ``submit(name, family, done) -> ticket``: the same look-up for programs without a loop, see
@@ -112,6 +113,12 @@ def peek(resolver: object, name: str, family: int) -> Answer | None:
     """Return what the resolver has at hand, if it can be asked so."""
     method: Callable[[str, int], Answer | None] | None = getattr(resolver, "peek", None)
     return None if method is None else method(name, family)
+
+
+def absent(resolver: object, name: str, family: int) -> bool:
+    """Tell whether the resolver knows, without asking, that there is no such address."""
+    method: Callable[[str, int], bool] | None = getattr(resolver, "absent", None)
+    return method is not None and method(name, family)
 
 
 def forget(resolver: object, name: str) -> None:

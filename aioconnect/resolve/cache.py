@@ -29,7 +29,7 @@ from collections import OrderedDict
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .base import EAI_NODATA, Answer, aclose, again, failure, forget, not_resolved, peek
+from .base import EAI_NODATA, Answer, absent, aclose, again, failure, forget, not_resolved, peek
 from .fork import renew_in_child
 
 if TYPE_CHECKING:
@@ -115,6 +115,14 @@ class Cache:
                 self._kept.move_to_end(key)
                 return _served(kept.answer, kept.until - now)
         return peek(self._resolver, name, family)
+
+    def absent(self, name: str, family: int) -> bool:
+        """Tell whether it is known, without asking, that there is no such address."""
+        with self._lock:
+            kept = self._kept.get((name.lower(), family))
+            if kept is not None and monotonic() < kept.until:
+                return kept.answer is None
+        return absent(self._resolver, name, family)
 
     async def lookup(self, name: str, family: int, /) -> Answer:
         """Look up one name for one family; see :meth:`.base.Resolver.lookup`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
-from .base import EAI_NODATA, Answer, aclose, forget, not_resolved, peek
+from .base import EAI_NODATA, Answer, absent, aclose, forget, not_resolved, peek
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,6 +69,13 @@ class StaticResolver:
         if answers is not None:
             return answers.get(family)
         return peek(self._fallback, name, family)
+
+    def absent(self, name: str, family: int) -> bool:
+        """Tell whether the mapping has the name, but no such address."""
+        answers = self._answers.get(_key(name))
+        if answers is not None:
+            return family not in answers
+        return absent(self._fallback, name, family)
 
     def forget(self, name: str) -> None:
         """Tell the fallback to forget the name; the mapping stays."""
