@@ -80,7 +80,7 @@ class Call:
     """The state of one call.  A driver is a subclass that can wait and look names up.
 
     ``items`` is what the driver reports: candidates whose socket is ready, and
-    ``(target, family, answer or exception)`` of look-ups.
+    ``(asked, family, answer or exception)`` of look-ups.
     """
 
     # Most calls need few of these: a class attribute costs nothing until it is changed.
@@ -132,8 +132,8 @@ class Call:
         """Forget the candidate; its socket is about to be closed."""
         raise NotImplementedError
 
-    def look_up(self, resolver: Resolver, target: int, name: str, family: int) -> None:
-        """Begin to look up one family of a name."""
+    def look_up(self, resolver: Resolver, asked: tuple[int, int], name: str, family: int) -> None:
+        """Begin to look up one family of a name; ``asked`` is given back with the answer."""
         raise NotImplementedError
 
     def end_lookups(self, *, finish: bool) -> None:
@@ -189,8 +189,11 @@ class Call:
                 if self._won is not None:
                     break
                 resume = self._after_failure()
+                yield resume  # once at least: a policy without delays must not keep the turn
                 while self._clock() < resume:
+                    self.items.clear()  # what is answered now was asked for the last round
                     yield resume
+                self.items.clear()
                 self._begin_round()
                 self._won = self._dial()
         except BaseException:
@@ -332,7 +335,7 @@ class Call:
         )
         self._attempts += (failed,)
         if self._backoff is not None:
-            self._backoff.failed(address, now)
+            self._blame(address, error, now)
         if self._observed:
             self._emit(failed)
 
@@ -392,17 +395,20 @@ class Call:
                     self._emit(
                         events.LookupStarted(self._clock(), self._targets[index].text, name, family)
                     )
-                self.look_up(resolver, index, name, family)
+                self.look_up(resolver, (self._round, index), name, family)
         if known.endpoints:
             endpoints = self._in_turn(order.sorted_for_dialling(known.endpoints))
             race.offer(index, endpoints, self._clock(), known.awaited)
 
     def _answered(
-        self, race: Race, index: int, family: int, answer: Answer | BaseException
+        self, race: Race, asked: tuple[int, int], family: int, answer: Answer | BaseException
     ) -> None:
         """Feed what one look-up brought to the race."""
         from .resolve import order
 
+        number, index = asked
+        if number != self._round:
+            return  # it was asked for another round, and comes late
         now = self._clock()
         known = self._names[index]
         known.awaited.remove(family)
@@ -613,7 +619,7 @@ class Call:
 
             backoff = self._backoff = AddressBackoff()
             for failed in self._attempts:
-                backoff.failed(failed.address, failed.ended)
+                self._blame(failed.address, failed.error, failed.ended)
         now = self._round_started
         if len(self._targets) > 1:
             self._targets = sorted(
@@ -622,6 +628,12 @@ class Call:
             )
         if self._next:
             self._turns += 1
+
+    def _blame(self, address: Any, error: errors.ConnectError, now: float) -> None:
+        """Let an address that failed wait, unless it was for want of something of this host."""
+        assert self._backoff is not None
+        if not error.help & errors.Help.LOCAL:
+            self._backoff.failed(address, now)
 
     def _ask_breaker(self) -> None:
         """Get leave for a round, or raise that the breaker is open."""
@@ -634,6 +646,10 @@ class Call:
         elif self._attempts:
             self._give_up(now, "open", permit)
         else:
+            if self._observed:
+                error = errors.circuit_open(self.text, permit)
+                self._emit(events.GaveUp(now, self.text, "open", error))
+                del error  # what is raised must not be referred to by a frame of its traceback
             raise errors.circuit_open(self.text, permit)
 
     def _tell_of_success(self, won: Candidate) -> None:

@@ -49,19 +49,21 @@ class AsyncioCall(Call, poller.Inbox):
         if self.loop is not None:  # the running loop may be another, or none, when it is closed
             poller.of(self.loop).unwatch(self.loop, candidate.sock.fileno(), candidate)
 
-    def look_up(self, resolver: Resolver, target: int, name: str, family: int) -> None:
+    def look_up(self, resolver: Resolver, asked: tuple[int, int], name: str, family: int) -> None:
         loop = self.loop = asyncio.get_running_loop()
-        coroutine = self._ask(resolver, target, name, family)
+        coroutine = self._ask(resolver, asked, name, family)
         task = loop.create_task(coroutine, name=f"aioconnect: look up {name}")
         self._lookups += (task,)
 
-    async def _ask(self, resolver: Resolver, target: int, name: str, family: int) -> None:
+    async def _ask(
+        self, resolver: Resolver, asked: tuple[int, int], name: str, family: int
+    ) -> None:
         try:
-            self.put((target, family, await resolver.lookup(name, family)))
+            self.put((asked, family, await resolver.lookup(name, family)))
         except OSError as exc:
-            self.put((target, family, exc.with_traceback(None)))
+            self.put((asked, family, exc.with_traceback(None)))
         except Exception as exc:
-            self.put((target, family, exc))
+            self.put((asked, family, exc))
 
     def end_lookups(self, *, finish: bool) -> None:
         pending = [task for task in self._lookups if not task.done()]
@@ -90,6 +92,7 @@ async def dial(targets: Sequence[Target], options: Options) -> Call:
         await turn
     if call.start():
         return call
+    watcher.gives_turn_back()
     steps = call.run()
     try:
         for until in steps:

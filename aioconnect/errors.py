@@ -873,6 +873,7 @@ def lost(target: str, stopped: str, retry_after: float | None) -> ConnectError:
 def circuit_open(target: str, retry_after: float) -> ConnectError:
     """Build the error for a breaker that lets nothing through for ``retry_after`` seconds."""
     error = _make(_CIRCUIT, None, "circuit open", stage="breaker", target=target)
+    error.stopped = "open"
     error.retry_after = retry_after
     return error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 import socket
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
@@ -289,6 +290,8 @@ def _callable(name: str, value: Any) -> Any:
 
 def _with(*methods: str) -> Callable[[str, Any], Any]:
     def check(name: str, value: Any) -> Any:
+        if isinstance(value, builtins.type):
+            raise TypeError(f"{name} is an object, not a class: {value!r}")
         if value is not None and not all(callable(getattr(value, m, None)) for m in methods):
             raise TypeError(f"{name} needs {' and '.join(m + '()' for m in methods)}: {value!r}")
         return value

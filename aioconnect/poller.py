@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Inbox", "Poller", "of"]
 
 AT_ONCE = 64
-"""How many connects may complete within one turn of the loop; the next one waits for the next
-turn, so that a program that dials in a tight loop still serves its other tasks."""
+"""How many connects may complete at once within one turn of the loop; the next one waits for the
+next turn, so that a program that dials in a tight loop still serves its other tasks."""
 
 A_DAY = 86400.0
 """Seconds for a timer at most; what is later is armed again."""
@@ -85,6 +85,7 @@ class Poller:
         "_epoll",
         "_heap",
         "_queue",
+        "_scheduled",
         "_timer",
         "_turns",
         "_watcher",
@@ -98,6 +99,7 @@ class Poller:
         self._timer: TimerHandle | None = None
         self._armed = 0.0
         self._turns = 0
+        self._scheduled = False
         self._queue: deque[Future[None]] = deque()
 
     # Readiness -----------------------------------------------------------------------------------
@@ -180,8 +182,12 @@ class Poller:
     # Turns ---------------------------------------------------------------------------------------
 
     def takes_turn(self, loop: AbstractEventLoop) -> Future[None] | None:
-        """Count a connect that is about to begin; a future to await first if the turn is full."""
-        if self._turns == 0:
+        """Count a connect that is about to begin; a future to await first if the turn is full.
+
+        Who does not complete at once gives the turn back.
+        """
+        if not self._scheduled:
+            self._scheduled = True
             loop.call_soon(self._next_turn)
         if self._turns < AT_ONCE and not self._queue:
             self._turns += 1
@@ -190,13 +196,20 @@ class Poller:
         self._queue.append(future)
         return future
 
+    def gives_turn_back(self) -> None:
+        """Count one less: the connect did not complete at once."""
+        if self._turns > 0:
+            self._turns -= 1
+
     def _next_turn(self) -> None:
         self._turns = 0
+        self._scheduled = False
         queue = self._queue
         while queue and self._turns < AT_ONCE:
             future = queue.popleft()
             if not future.done():
-                if self._turns == 0:
+                if not self._scheduled:
+                    self._scheduled = True
                     future.get_loop().call_soon(self._next_turn)
                 self._turns += 1
                 future.set_result(None)

@@ -101,7 +101,7 @@ class PollCall(Call):
                 self._poll.unregister(fd)
                 self.items.append(candidate)
 
-    def look_up(self, resolver: Resolver, target: int, name: str, family: int) -> None:
+    def look_up(self, resolver: Resolver, asked: tuple[int, int], name: str, family: int) -> None:
         """Begin to look up one family of a name in the resolver's threads."""
         from .resolve.threads import submit
 
@@ -113,7 +113,7 @@ class PollCall(Call):
         def done(answer: Answer | BaseException) -> None:  # in the resolver's thread
             with self._lock:
                 if self._pipe is not None:
-                    self.items.append((target, family, answer))
+                    self.items.append((asked, family, answer))
                     os.write(self._pipe[1], b"!")
 
         self._tickets.append(submit(resolver, name, family, done))

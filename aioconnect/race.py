@@ -371,20 +371,26 @@ def first(
     candidate = Candidate(endpoints[0], 0)
     candidate.number = candidate.tries = 1
     candidate.started = now
-    candidate.limit = limit(now, deadline, attempt_timeout, len(endpoints), slots, more)
+    addresses = len(endpoints)
+    if addresses > 1:
+        addresses = len({(endpoint[0], endpoint[4]) for endpoint in endpoints})
+    candidate.limit = limit(now, deadline, attempt_timeout, addresses, slots, more)
     return candidate
 
 
 def interleaved(endpoints: Sequence[Endpoint], first: int) -> list[Endpoint]:
-    """Alternate the families, ``first`` of the first one at the start; stable within a family.
+    """Alternate the families, ``first`` of the first one at the start; each address once.
 
     RFC 8305, section 4.
     """
     families: dict[int, deque[Endpoint]] = {}
+    once: dict[tuple[int, Any], Endpoint] = {}
     for endpoint in endpoints:
+        once.setdefault((endpoint[0], endpoint[4]), endpoint)
+    for endpoint in once.values():
         families.setdefault(endpoint[0], deque()).append(endpoint)
     if len(families) < 2:
-        return list(endpoints)
+        return list(once.values())
     queues = list(families.values())
     ordered = [queues[0].popleft() for _ in range(min(first, len(queues[0])))]
     queues.append(queues.pop(0))  # the other family's turn
