@@ -623,8 +623,8 @@ class Call:
         now = self._round_started
         if len(self._targets) > 1:
             self._targets = sorted(
-                self._targets,
-                key=lambda target: target.name is None and backoff.until(target.address) > now,
+                self._given,
+                key=lambda target: 0.0 if target.name else _waits(backoff, target.address, now),
             )
         if self._next:
             self._turns += 1
@@ -682,7 +682,7 @@ class Call:
         now = self._clock()
         return sorted(
             endpoints[first:] + endpoints[:first],
-            key=lambda endpoint: backoff.until(endpoint[4]) > now,
+            key=lambda endpoint: _waits(backoff, endpoint[4], now),
         )
 
     def _succeed(self) -> None:
@@ -749,6 +749,12 @@ class Call:
 
     def _emit(self, event: events.Event) -> None:
         tell(self._options.on_event, event)
+
+
+def _waits(backoff: AddressBackoff, address: Any, now: float) -> float:
+    """Sort addresses by the end of their own back-off, those without one first."""
+    until = backoff.until(address)
+    return until if until > now else 0.0
 
 
 def tell(hook: Callable[[events.Event], object] | None, event: events.Event) -> None:

@@ -46,6 +46,8 @@ STYLE = {
     # The same figures give the same file.
     "svg.hashsalt": "aioconnect",
 }
+# A date or a version in the file would change it when nothing in it has changed.
+NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 LABELS = {
     "wall_us": "wall time per connect, µs",
     "cpu_us": "CPU time per connect, µs",
@@ -80,7 +82,7 @@ def draw(results: dict[str, Any], folder: Path) -> dict[str, str]:
 def _save(figure: Figure, path: Path) -> None:
     import matplotlib.pyplot as plt
 
-    figure.savefig(path.with_suffix(".svg"), bbox_inches="tight", metadata={"Date": None})
+    figure.savefig(path.with_suffix(".svg"), bbox_inches="tight", metadata=NO_METADATA)
     figure.savefig(path.with_suffix(".png"), bbox_inches="tight", dpi=120)
     plt.close(figure)
 
@@ -111,7 +113,7 @@ def _bars(scenario: figures.Scenario) -> Figure:
     )
     furthest = max(found.high for _, _, found in rows)
     for position, (_, _, found) in enumerate(rows):
-        text = f"{found.median:,.0f}" if found.median >= 100 else f"{found.median:.1f}"
+        text = _spaced(found.median) if found.median >= 100 else f"{found.median:.1f}"
         axes.text(found.high + furthest * 0.012, position, text, va="center", ha="left", fontsize=7)
     floor = figures.spread(scenario, scenario["floor"], shown) if scenario["floor"] else None
     if floor:
@@ -127,9 +129,18 @@ def _bars(scenario: figures.Scenario) -> Figure:
         kinds["blocking"] = FLOOR
     axes.legend(
         handles=[Patch(color=colour, label=kind) for kind, colour in kinds.items()],
+        # Below the names, beside the axis: there is room whatever the bars do.
         loc="upper right",
+        bbox_to_anchor=(0, 0),
+        ncols=len(kinds),
+        columnspacing=1.2,
     )
+    axes.xaxis.set_major_formatter(_spaced)
     return figure
+
+
+def _spaced(value: float, _position: int = 0) -> str:
+    return f"{value:,.0f}".replace(",", " ")
 
 
 def _growth(scenarios: dict[str, figures.Scenario]) -> Figure | None:
@@ -174,7 +185,7 @@ def _series(
 
 
 def _lines(axes: Axes, lines: dict[str, list[tuple[int, figures.Spread]]]) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     for key, points in lines.items():
         colour, marker, dashes = LINES[key]
@@ -200,6 +211,6 @@ def _lines(axes: Axes, lines: dict[str, list[tuple[int, figures.Spread]]]) -> No
         # 10 000 and not a power of ten; between them, as many labels as the range can hold.
         sparse = axis is axes.yaxis and highest / lowest > 100
         axis.set_major_locator(LogLocator(subs=(1,) if sparse else steps))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}".replace(",", " ")))
+        axis.set_major_formatter(_spaced)
         axis.set_minor_formatter(NullFormatter())
     axes.grid(which="major")

@@ -300,6 +300,9 @@ def _markdown(results: dict[str, Any], drawn: dict[str, str]) -> str:
         f"Written by `python -m benchmarks` on {results['date']}: a {results['kind']} run of "
         f"{minutes} minutes. Absolute times belong to the machine below; the ratios carry over."
     )
+    crowded = sum(map(figures.is_crowded, results["scenarios"].values()))
+    if crowded:
+        origin += f" **Others had the core in {crowded} of the scenarios: run it again, alone.**"
     if results["collector"]:
         origin += " **The garbage collector was on in the measured stretches.**"
     ratios = (

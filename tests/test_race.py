@@ -1419,6 +1419,18 @@ def test_a_candidate_knows_when_it_started_and_how_often() -> None:
     assert candidate.limit == 6.0
 
 
+def test_a_pause_that_outlasts_the_limit_is_not_followed_by_a_try() -> None:
+    """Whoever asks what to start before asking what has expired."""
+    race = Race(deadline=0.5)
+    offer(race, "ua")
+    candidate = race.start(0.0)
+    assert candidate is not None
+    race.again(candidate, 0.4999)
+    assert race.wake(0.4999) == 0.5
+    assert race.start(0.501) is None
+    assert race.expired(0.501) == [candidate]
+
+
 def test_a_candidate_knows_its_target() -> None:
     """TLS verifies the name of the target that won."""
     race = Race(targets=3, delay=0.0)
