@@ -36,12 +36,14 @@ FINISH_LOOKUPS = 1.0
 class AsyncioCall(Call, poller.Inbox):
     """A call that waits in an event loop."""
 
-    loop: AbstractEventLoop | None = None  # from the first time that it must wait
+    loop: AbstractEventLoop | None = None  # from the first time that it must wait, at the latest
     _lookups: tuple[asyncio.Task[None], ...] = ()
 
     def watch(self, candidate: Candidate) -> None:
         assert candidate.sock is not None
-        loop = self.loop = asyncio.get_running_loop()
+        loop = self.loop
+        if loop is None:
+            loop = self.loop = asyncio.get_running_loop()
         poller.of(loop).watch(loop, candidate.sock.fileno(), self, candidate)
 
     def unwatch(self, candidate: Candidate) -> None:
@@ -88,6 +90,7 @@ async def dial(targets: Sequence[Target], options: Options) -> Call:
     loop = asyncio.get_running_loop()
     watcher = poller.of(loop)
     call = AsyncioCall(targets, options)
+    call.loop = loop
     if (turn := watcher.takes_turn(loop)) is not None:
         await turn
     if call.start():
