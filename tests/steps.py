@@ -228,6 +228,27 @@ def slow(endpoint: Any) -> Slow:
     return Slow(*endpoint[:3])
 
 
+class Making:
+    """A ``socket_factory`` that knows what it has made."""
+
+    def __init__(self) -> None:
+        self.made: list[socket.socket] = []
+
+    def __call__(self, endpoint: Any) -> socket.socket:
+        """Make a socket."""
+        self.made.append(socket.socket(*endpoint[:3]))
+        return self.made[-1]
+
+    def forget(self) -> None:
+        """Let go of the sockets; each must have been closed, and know it.
+
+        One that does not would close its number once more when it is collected, and that may be
+        somebody else's by then.
+        """
+        made, self.made = self.made, []
+        assert [sock.fileno() for sock in made] == [-1] * len(made)
+
+
 def drain(*servers: socket.socket) -> None:
     """Close what the kernel accepted for these listeners."""
     for server in servers:
@@ -254,6 +275,7 @@ async def serve(certificate):
         writer.close()
 
     async def plain(reader, writer):
+        await reader.read(1000)  # or the close would be a reset
         writer.write(b"HTTP/1.0 400 Bad Request\\r\\n\\r\\n")
         writer.close()
 

@@ -34,6 +34,7 @@ from .steps import (
     GRACE,
     KINDS,
     Account,
+    Making,
     Slow,
     Steps,
     drain,
@@ -650,11 +651,18 @@ def open_connection(world: World) -> Iterator[Case]:
 
 @scenario
 def create_connection(world: World) -> Iterator[Case]:
+    making = Making()
+    dialer = aioconnect.Dialer(socket_factory=making)
     with listen() as server:
         address = server.getsockname()
+
+        def after() -> None:
+            making.forget()
+            drain(server)
+
         yield Case(
-            lambda: aioconnect.create_connection(asyncio.Protocol, *address),
-            after=lambda: drain(server),
+            lambda: dialer.create_connection(asyncio.Protocol, *address),
+            after=after,
             grace=GRACE,
         )
 
@@ -676,48 +684,58 @@ def create_connection_with_a_failing_protocol_factory(world: World) -> Iterator[
 
 @scenario
 def TLS(world: World) -> Iterator[Case]:
+    making = Making()
+    dialer = aioconnect.Dialer(socket_factory=making)
     yield Case(
-        lambda: aioconnect.open_connection(*world.peers["tls"], ssl=world.trusting), grace=GRACE
+        lambda: dialer.open_connection(*world.peers["tls"], ssl=world.trusting),
+        after=making.forget,
+        grace=GRACE,
     )
 
 
 @scenario
 def TLS_that_stalls(world: World) -> Iterator[Case]:
+    making = Making()
+    dialer = aioconnect.Dialer(socket_factory=making, timeout=0.05)
     with listen() as server:
         address = server.getsockname()
+
+        def after() -> None:
+            making.forget()
+            drain(server)
+
         yield Case(
-            lambda: aioconnect.open_connection(*address, ssl=world.trusting, timeout=0.05),
+            lambda: dialer.open_connection(*address, ssl=world.trusting),
             TimeoutError,
-            after=lambda: drain(server),
+            after=after,
             grace=GRACE,
         )
 
 
-@scenario
-def TLS_with_a_certificate_that_is_not_trusted(world: World) -> Iterator[Case]:
-    yield Case(
-        lambda: aioconnect.open_connection(*world.peers["tls"], ssl=world.distrusting),
-        aioconnect.CertificateError,
-        grace=GRACE,
-    )
+def failing_TLS(peer: str, error: type[BaseException], *, trusting: bool = True) -> Any:
+    """Set up a handshake with a peer at which it fails."""
+
+    def set_up(world: World) -> Iterator[Case]:
+        making = Making()
+        dialer = aioconnect.Dialer(socket_factory=making)
+        context = world.trusting if trusting else world.distrusting
+        yield Case(
+            lambda: dialer.create_connection(asyncio.Protocol, *world.peers[peer], ssl=context),
+            error,
+            after=making.forget,
+            grace=GRACE,
+        )
+
+    return contextmanager(set_up)
 
 
-@scenario
-def TLS_with_a_peer_that_speaks_none(world: World) -> Iterator[Case]:
-    yield Case(
-        lambda: aioconnect.open_connection(*world.peers["plain"], ssl=world.trusting),
-        ConnectError,
-        grace=GRACE,
-    )
-
-
-@scenario
-def TLS_that_is_reset(world: World) -> Iterator[Case]:
-    yield Case(
-        lambda: aioconnect.open_connection(*world.peers["reset"], ssl=world.trusting),
-        ConnectError,
-        grace=GRACE,
-    )
+SCENARIOS |= {
+    "TLS with a certificate that is not trusted": failing_TLS(
+        "tls", aioconnect.CertificateError, trusting=False
+    ),
+    "TLS with a peer that speaks none": failing_TLS("plain", aioconnect.TLSError),
+    "TLS that is reset": failing_TLS("reset", ConnectError),
+}
 
 
 # Cancelled at every step --------------------------------------------------------------------------
@@ -920,10 +938,15 @@ def test_Ctrl_C_ends_a_program_and_leaves_nothing(world: World, kind: str) -> No
         async with asyncio.timeout(60):
             await aioconnect.connect([world.dead] * 3, happy_eyeballs_delay=0)
 
-    with no_warnings(), without_collector(), asyncio.Runner(loop_factory=LOOPS[kind]) as runner:
-        call = main()
-        with pytest.raises(KeyboardInterrupt):
-            runner.run(call)
+    # A background job of a shell begins with SIGINT ignored.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with no_warnings(), without_collector(), asyncio.Runner(loop_factory=LOOPS[kind]) as runner:
+            call = main()
+            with pytest.raises(KeyboardInterrupt):
+                runner.run(call)
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert descriptors() == before
 
 

@@ -72,7 +72,7 @@ def test_system_calls(look: str, most: float, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_instructions(tmp_path: Path) -> None:
-    """User-space instructions of a connect at once, with a fifth of slack above what was counted."""
+    """In user space, for a connect at once; with slack for other versions of Python."""
     needs("valgrind")
     counted = []
     with listen(backlog=256) as server:

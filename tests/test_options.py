@@ -267,6 +267,7 @@ BAD: list[Any] = [
             ("socket_options", "too long", [(1, 2, 3, 4, 5)], TypeError),
             ("socket_options", "a level as text", [("SOL_SOCKET", 2, 3)], TypeError),
             ("socket_options", "a value as text", [(1, 2, "lo")], TypeError),
+            ("socket_options", "a value beyond a C int", [(1, 2, 2**40)], ValueError),
             ("socket_options", "a fractional value", [(1, 2, 1.5)], TypeError),
             ("local_addr", "a number", 5, TypeError),
             ("local_addr", "bytes", b"/run/a", TypeError),

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import inspect
+import os
 import socket
 import ssl
 import time
@@ -25,7 +27,7 @@ from aioconnect.resolve import StaticResolver
 
 from .conftest import descriptors
 from .net import black_hole, listen, refusing
-from .steps import GRACE, no_warnings, peers, slow, without_collector
+from .steps import GRACE, Making, no_warnings, peers, slow, without_collector
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -561,6 +563,44 @@ async def test_a_reset_before_the_handshake_is_an_error_of_TLS_too(tls: TLS) -> 
             await aioconnect.open_connection(*address, ssl=tls.client, on_event=reset)
         assert raised.value.stage == "tls"
         assert raised.value.attempts[0].address == address
+
+
+@pytest.mark.parametrize("trouble", ["reset before", "reset", "plain", "not trusted", "stalled"])
+async def test_a_handshake_that_fails_closes_no_descriptor_twice(
+    others: dict[str, tuple[str, int]], tls: TLS, trouble: str
+) -> None:
+    """Each socket knows that it is closed: its number may be somebody else's by now."""
+    making = Making()
+
+    def reset(event: events.Event) -> None:
+        if isinstance(event, events.Connected) and trouble == "reset before":
+            peer, _ = server.accept()
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            peer.close()
+
+    context = ssl.create_default_context() if trouble == "not trusted" else tls.client
+    with listen() as server:
+        address = {
+            "reset": others["reset"],
+            "plain": others["plain"],
+            "not trusted": others["tls"],
+        }.get(trouble, server.getsockname())
+        dialer = Dialer(socket_factory=making, on_event=reset, timeout=0.2)
+        with pytest.raises(ConnectError) as raised:
+            await dialer.open_connection(*address, ssl=context)
+        assert raised.value.stage == "tls"
+        for _ in range(GRACE):
+            await asyncio.sleep(0)
+        numbers = [os.open(os.devnull, os.O_RDONLY) for _ in range(10)]  # given out again
+        try:
+            making.forget()
+            gc.collect()
+            for number in numbers:
+                os.fstat(number)
+        finally:
+            for number in numbers:
+                with contextlib.suppress(OSError):
+                    os.close(number)
 
 
 async def test_a_socket_without_a_peer_is_no_socket_for_TLS(tls: TLS) -> None:
