@@ -205,13 +205,17 @@ def check_count(name: str, value: object) -> int:
 
 
 def _family(name: str, value: object) -> int:
-    if value not in (0, socket.AF_INET, socket.AF_INET6):
+    if isinstance(value, bool) or value not in (0, socket.AF_INET, socket.AF_INET6):
         raise ValueError(f"family={value!r}: AF_INET, AF_INET6 or 0 for both")
     return int(value)  # type: ignore[call-overload, no-any-return]
 
 
 def _type(name: str, value: object) -> int:
-    if value not in (socket.SOCK_STREAM, socket.SOCK_DGRAM, getattr(socket, "SOCK_SEQPACKET", 5)):
+    if isinstance(value, bool) or value not in (
+        socket.SOCK_STREAM,
+        socket.SOCK_DGRAM,
+        getattr(socket, "SOCK_SEQPACKET", 5),
+    ):
         raise ValueError(f"type={value!r}: SOCK_STREAM or SOCK_DGRAM")
     return int(value)  # type: ignore[call-overload, no-any-return]
 
@@ -279,6 +283,8 @@ def _socket_options(name: str, value: Any) -> tuple[Any, ...]:
             raise TypeError(f"socket_options: level and name are numbers in {each!r}")
         if not isinstance(setting, int | bytes | bytearray):
             raise TypeError(f"socket_options: the value is an int or bytes in {each!r}")
+        if any(isinstance(n, int) and not -(2**31) <= n < 2**32 for n in each):
+            raise ValueError(f"socket_options: a number in {each!r} is too large for C")
     return tuple(tuple(each) for each in options)
 
 

@@ -8,6 +8,7 @@ loop's own.  What differs from asyncio is one table in the README.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import re
 import socket
@@ -165,13 +166,9 @@ async def create_with(
         text, address = call.winner.text, call.address
         if wants_name:
             tls["server_hostname"] = call.winner.host.partition("%")[0].rstrip(".")
-    try:
-        return await _hand_over(
-            protocol_factory, sock, tls, started + dialer.timeout, started, text, address
-        )
-    except BaseException:
-        sock.close()  # closed twice does no harm: it is the same object
-        raise
+    return await _hand_over(
+        protocol_factory, sock, tls, started + dialer.timeout, started, text, address
+    )
 
 
 async def _hand_over(
@@ -183,24 +180,36 @@ async def _hand_over(
     text: str,
     address: Any,
 ) -> tuple[asyncio.Transport, ProtocolT]:
-    """Make the transport, and do the TLS handshake, within what is left of ``timeout``."""
+    """Make the transport, and do the TLS handshake, by ``deadline``; else the socket is closed."""
     loop = asyncio.get_running_loop()
     if not tls.get("ssl"):
-        return await loop.create_connection(protocol_factory, sock=sock)
-    protocol = protocol_factory()  # here, so that what it raises is not taken for TLS's
+        try:
+            return await loop.create_connection(protocol_factory, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
     tls_started = monotonic()
-    left = None if deadline == math.inf else max(deadline - tls_started, 0.0)
+    # uvloop's timers can be a part of a millisecond early.
+    left = None if deadline == math.inf else max(deadline - tls_started, 0.0) + 0.001
     if left is not None:
         # When cancelled, uvloop leaves its handshake's own timer to run out: let that be soon.
         own = tls.get("ssl_handshake_timeout")
-        tls["ssl_handshake_timeout"] = max(left if own is None else min(left, own), 0.001)
+        tls["ssl_handshake_timeout"] = left if own is None else min(left, own)
     limit = asyncio.timeout(left)
+    handed = False
+    try:
+        protocol = protocol_factory()  # here: what it raises is not TLS's, and comes out unchanged
+    except BaseException:
+        sock.close()
+        raise
     try:
         if address is None:
             address = sock.getpeername()
         async with limit:
+            handed = True
             return await loop.create_connection(lambda: protocol, sock=sock, **tls)
     except OSError as exc:
+        _let_go(sock, handed=handed)
         now = monotonic()
         if limit.expired() or now >= deadline:
             error = errors.timed_out(
@@ -226,10 +235,30 @@ async def _hand_over(
             error=error,
         )
         failed = errors.combine([attempt], target=text, elapsed=now - started)
+    except BaseException as exc:
+        _let_go(sock, handed=handed and not isinstance(exc, ValueError | TypeError))
+        raise
     try:
         raise failed
     finally:
         del failed, error, attempt  # locals that refer to it would close a cycle
+
+
+def _let_go(sock: socket.socket, *, handed: bool) -> None:
+    """Close the socket, or let the transport do it that has it.
+
+    After a shutdown TLS has no farewell of the peer to wait for.  asyncio's transport closes the
+    socket object; libuv closes the number, and (uvloop 0.23, reset in the handshake) forgets to
+    tell the object, which would close it once more when it may be another's: so it is detached.
+    """
+    if not handed:
+        sock.close()
+        return
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+    kinds = type(asyncio.get_running_loop()).__mro__
+    if any(kind.__module__.partition(".")[0] == "uvloop" for kind in kinds):
+        sock.detach()
 
 
 _ASYNCIO = frozenset(ConnectionOptions.__annotations__) - frozenset(ConnectOptions.__annotations__)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
+NAME = f"aioconnect-{os.getpid()}"
+"""For abstract Unix sockets, which all processes of a host share."""
+
 GRACE = 3
 """Turns of the loop in which a closing transport and a cancelled look-up must be gone."""
 

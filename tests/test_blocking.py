@@ -25,12 +25,12 @@ from aioconnect.resolve import Answer, StaticResolver
 
 from .conftest import descriptors
 from .net import black_hole, listen, refusing
-from .steps import Slow, no_warnings, slow, without_collector
+from .steps import NAME, Slow, no_warnings, slow, without_collector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ADDRESSES = {"IPv4": ("127.0.0.1", 0), "IPv6": ("::1", 0), "Unix": "\0aioconnect-blocking"}
+ADDRESSES = {"IPv4": ("127.0.0.1", 0), "IPv6": ("::1", 0), "Unix": f"\0{NAME}"}
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,7 @@ from .net import black_hole, full_backlog, listen, refusing
 from .steps import (
     GRACE,
     KINDS,
+    NAME,
     Account,
     Making,
     Slow,
@@ -215,18 +216,14 @@ def strict_fail_over(world: World) -> Iterator[Case]:
 
 @scenario
 def a_Unix_socket(world: World) -> Iterator[Case]:
-    with listen("\0aioconnect-cancel") as server:
-        yield Case(
-            lambda: aioconnect.connect("unix:@aioconnect-cancel"), after=lambda: drain(server)
-        )
+    with listen(f"\0{NAME}") as server:
+        yield Case(lambda: aioconnect.connect(f"unix:@{NAME}"), after=lambda: drain(server))
 
 
 @scenario
 def a_full_Unix_backlog(world: World) -> Iterator[Case]:
-    with full_backlog("\0aioconnect-cancel"):
-        yield Case(
-            lambda: aioconnect.connect("unix:@aioconnect-cancel", timeout=0.02), BlockingIOError
-        )
+    with full_backlog(f"\0{NAME}"):
+        yield Case(lambda: aioconnect.connect(f"unix:@{NAME}", timeout=0.02), BlockingIOError)
 
 
 @scenario
@@ -235,7 +232,7 @@ def a_Unix_backlog_that_empties(world: World) -> Iterator[Case]:
     state: list[Any] = []
 
     def before() -> None:
-        state[:] = [stack.enter_context(full_backlog("\0aioconnect-cancel")), 0]
+        state[:] = [stack.enter_context(full_backlog(f"\0{NAME}")), 0]
 
     def factory(endpoint: Any) -> socket.socket:
         state[1] += 1
@@ -244,7 +241,7 @@ def a_Unix_backlog_that_empties(world: World) -> Iterator[Case]:
         return socket.socket(*endpoint[:3])
 
     yield Case(
-        lambda: aioconnect.connect("unix:@aioconnect-cancel", socket_factory=factory),
+        lambda: aioconnect.connect(f"unix:@{NAME}", socket_factory=factory),
         before=before,
         after=stack.close,
     )
@@ -397,10 +394,10 @@ def sock_connect_to_a_dead_address(world: World) -> Iterator[Case]:
 @scenario
 def sock_connect_to_a_full_Unix_backlog(world: World) -> Iterator[Case]:
     def call(sock: socket.socket) -> Any:
-        return aioconnect.sock_connect(sock, "\0aioconnect-cancel", timeout=0.02)
+        return aioconnect.sock_connect(sock, f"\0{NAME}", timeout=0.02)
 
     with (
-        full_backlog("\0aioconnect-cancel"),
+        full_backlog(f"\0{NAME}"),
         own_socket(call, socket.AF_UNIX, ends=BlockingIOError) as case,
     ):
         yield case
@@ -1017,8 +1014,8 @@ def three_run_out_of_time(world: World) -> Iterator[Any]:
 
 @place
 def a_backlog_is_full(world: World) -> Iterator[Any]:
-    with full_backlog("\0aioconnect-cancel"):
-        yield "unix:@aioconnect-cancel", {"timeout": 0.01}
+    with full_backlog(f"\0{NAME}"):
+        yield f"unix:@{NAME}", {"timeout": 0.01}
 
 
 @place

@@ -31,7 +31,7 @@ from aioconnect.resolve import StaticResolver
 
 from .conftest import LOOPS, descriptors
 from .net import black_hole, few_descriptors, full_backlog, listen, refusing
-from .steps import Slow, drain, no_warnings, polled, slow, without_collector
+from .steps import NAME, Slow, drain, no_warnings, polled, slow, without_collector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -46,7 +46,7 @@ def dead() -> Iterator[tuple[str, int]]:
 
 # 1: the socket that is returned -------------------------------------------------------------------
 
-ADDRESSES = {"IPv4": ("127.0.0.1", 0), "IPv6": ("::1", 0), "Unix": "\0aioconnect-engine"}
+ADDRESSES = {"IPv4": ("127.0.0.1", 0), "IPv6": ("::1", 0), "Unix": f"\0{NAME}"}
 
 
 def target_of(server: socket.socket) -> Any:
@@ -344,8 +344,8 @@ async def test_each_try_at_a_full_backlog_is_a_fresh_socket() -> None:
             server.accept()[0].close()
         return made[-1]
 
-    with full_backlog("\0aioconnect-engine") as server:
-        (await aioconnect.connect("unix:@aioconnect-engine", socket_factory=factory)).close()
+    with full_backlog(f"\0{NAME}") as server:
+        (await aioconnect.connect(f"unix:@{NAME}", socket_factory=factory)).close()
     assert len({id(sock) for sock in made}) == 4
     assert max(open_) == 0
 
@@ -550,9 +550,9 @@ async def test_a_local_port_that_the_kernel_may_choose_is_chosen_by_connect() ->
 
 async def test_a_Unix_socket_may_be_bound_too() -> None:
     """The server sees who calls."""
-    with listen("\0aioconnect-engine") as server:
-        local = "\0aioconnect-engine-client"
-        dial = aioconnect.connect("unix:@aioconnect-engine", local_addr=local)
+    with listen(f"\0{NAME}") as server:
+        local = f"\0{NAME}-client"
+        dial = aioconnect.connect(f"unix:@{NAME}", local_addr=local)
         with await dial:
             peer, name = server.accept()
             peer.close()

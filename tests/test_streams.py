@@ -27,7 +27,7 @@ from aioconnect.resolve import StaticResolver
 
 from .conftest import descriptors
 from .net import black_hole, listen, refusing
-from .steps import GRACE, Making, no_warnings, peers, slow, without_collector
+from .steps import GRACE, NAME, Making, no_warnings, peers, slow, without_collector
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -156,8 +156,8 @@ async def test_create_connection_gives_a_transport_and_the_protocol_that_was_mad
 
 async def test_a_Unix_socket_gives_streams_too() -> None:
     """There is no second function for it."""
-    server = await asyncio.start_unix_server(echo, "\0aioconnect-streams")
-    await talk(await aioconnect.open_connection("unix:@aioconnect-streams"))
+    server = await asyncio.start_unix_server(echo, f"\0{NAME}")
+    await talk(await aioconnect.open_connection(f"unix:@{NAME}"))
     server.close()
     await asyncio.sleep(0)
 

@@ -92,7 +92,7 @@ def run(parser: ArgumentParser, given: Namespace, console: Console) -> int:
     if not given.target and not given.file:
         parser.error("no TARGET, and no FILE with targets")
     meaning = _Meaning(given.resolve, Dialer(**connect_options(given)))
-    problems = [meaning.problem(text) if text != "-" else "" for text in given.target]
+    problems = ["" if text == "-" else meaning.of(text)[1] for text in given.target]
     if any(problems):
         parser.error("; ".join(f"target {n}: {p}" for n, p in enumerate(problems, 1) if p))
     try:
@@ -126,30 +126,20 @@ class _Meaning:
             known = self._addresses.setdefault((_key(host), port), [])
             known += [(address, port) for address in addresses]
 
-    def of(self, text: str) -> AnyTarget:
-        """Return what to dial for a target.
-
-        Raises:
-            ValueError: it cannot be dialled as it is written.
-        """
-        target = parse(text)
-        known = target.name and self._addresses.get((_key(target.name), target.port))
-        if not known:
-            check_family(target.alone, self._dialer)
-            return text
-        family = self._dialer.family
-        usable = [each for each in known if not family or parse(each).family == family]
-        if not usable:
-            check_family(parse_all(known), self._dialer)
-        return usable
-
-    def problem(self, text: str) -> str:
-        """Say why a target cannot be dialled as it is written; empty if it can."""
+    def of(self, text: str) -> tuple[AnyTarget, str]:
+        """Return what to dial, and why it cannot be dialled as it is written; empty if it can."""
+        dialled: AnyTarget = text
         try:
-            self.of(text)
+            target = parse(text)
+            known = target.name and self._addresses.get((_key(target.name), target.port))
+            if known:
+                family = self._dialer.family
+                fitting = [each for each in known if family in (0, parse(each).family)]
+                dialled = fitting or known  # of which the refusal names the first
+            check_family(parse_all(dialled), self._dialer)
         except ValueError as exc:
-            return str(exc)
-        return ""
+            return dialled, str(exc)
+        return dialled, ""
 
 
 class _Check:
@@ -163,7 +153,7 @@ class _Check:
         self._report = report
         self._console = console
         self._summary = Summary()
-        self._in_flight: dict[int, tuple[Given, bool]] = {}
+        self._unfinished: dict[int, tuple[Given, bool]] = {}
 
     def run(self, options: Namespace) -> int | None:
         """Dial everything, and return the exit code; None if there was nothing to dial."""
@@ -172,7 +162,7 @@ class _Check:
         except KeyboardInterrupt:
             self._console.interrupted()
             with suppress(OutputLost):  # Ctrl-C has ended the other programs of the pipe, too
-                self._end(f"interrupted with {len(self._in_flight)} in flight")
+                self._end(f"interrupted with {len(self._unfinished)} unfinished")
             raise
         sources, summary = self._sources, self._summary
         if sources.problems:
@@ -224,20 +214,15 @@ class _Check:
         """Give what is to be dialled, and remember for whom until there is a result."""
         index = 0
         async for given in self._sources:
-            target: AnyTarget = given.text
-            is_target = True
-            try:
-                target = self._meaning.of(given.text)
-            except ValueError:
-                is_target = False  # the result says why
-            self._in_flight[index] = given, is_target
+            target, problem = self._meaning.of(given.text)
+            self._unfinished[index] = given, not problem
             index += 1
-            yield target
+            yield target  # also what is none: its result says why
 
     async def _take(self, results: ConnectMany) -> None:
         """Report each result, and close its socket."""
         async for result in results:
-            outcome = Outcome(*self._in_flight.pop(result.index), result)
+            outcome = Outcome(*self._unfinished.pop(result.index), result)
             if result.error is not None and isinstance(result.target, list):
                 result.error.target = safe(outcome.given.text)  # dialled was what it stands for
             began = monotonic()

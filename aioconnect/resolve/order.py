@@ -137,7 +137,7 @@ def _order(
                 scope,  # rule 8: prefer smaller scope
             )
         )
-        matching.append(_common_prefix(address, destination) if family == _AF_INET6 else 0)
+        matching.append(_common_prefix(address, destination))
     order = sorted(range(len(addresses)), key=keys.__getitem__)  # rule 10: stable
     # Rule 9 tells addresses of one family apart, so it cannot be part of the key: among
     # destinations that are equal so far, it orders the IPv6 ones on the places that they have.

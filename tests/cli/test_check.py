@@ -419,7 +419,7 @@ def test_an_interrupt_ends_it_with_130_and_no_traceback(server: str, silent: str
         rest, error = process.communicate(timeout=PATIENCE / 2)
     assert (process.returncode, rest) == (130, b"")
     assert error.startswith(b"1 reached, 0 failed, ")
-    assert error.endswith(b"; interrupted with 1 in flight\n")
+    assert error.endswith(b"; interrupted with 1 unfinished\n")
 
 
 def test_an_interrupted_check_of_one_target_says_nothing(silent: str) -> None:

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 ZONE = "fault.test"
 V4, V6 = "10.0.0.1", "fd00::1"
 OTHER4, OTHER6 = "10.0.0.2", "fd00::2"
+LESS6, MORE6 = "3ffe::1", "2001:db8::7"
+"""Two addresses of which the second is to be preferred in the lab."""
+
 LATE = 0.6
 """Seconds: more than c-ares' adaptive time limit for a second family (0.25), less than a try."""
 
@@ -89,6 +92,12 @@ BEHAVIOURS["_under_score"] = BEHAVIOURS.pop("under-score")
 @behaviour
 def several(question: Question) -> Iterator[Send]:
     texts = (V6, OTHER6) if question.type == AAAA else (V4, OTHER4)
+    yield Send(reply(question, [address(question.name, text) for text in texts]))
+
+
+@behaviour
+def not_sorted(question: Question) -> Iterator[Send]:
+    texts = (LESS6, MORE6) if question.type == AAAA else (OTHER4, V4)
     yield Send(reply(question, [address(question.name, text) for text in texts]))
 
 

@@ -110,6 +110,7 @@ def test_shutting_down_asynchronous_generators_is_enough(loop: str, server: Serv
         with pytest.raises(errors.NameNotResolved) as info:
             running.run_until_complete(task)
         assert info.value.code == "try_again"
+        assert "cancelled" in (info.value.strerror or ""), "and not timed out"
     finally:
         running.close()
 
@@ -180,7 +181,8 @@ def test_loops_in_several_threads_share_a_resolver(server: Server) -> None:
 
 
 FORK = """
-import asyncio, gc, os, sys, threading
+import asyncio, gc, os, sys, threading, time
+import pycares
 from aioconnect.resolve import AiodnsResolver, Cache
 resolver = AiodnsResolver([sys.argv[1]])
 
@@ -193,6 +195,11 @@ def in_the_child():
         resolver.forget("both.fault.test")
         assert asyncio.run(ask("both.fault.test")) == ("10.0.0.1",)
     gc.collect()
+    # All its channels are destroyed in the end: pycares' thread for that is alive here too.
+    deadline = time.monotonic() + 10
+    while pycares._shutdown_manager._queue.qsize():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     os._exit(0)
 
 async def parent():
@@ -201,6 +208,8 @@ async def parent():
     await ask("both.fault.test")
     child = os.fork()
     if child == 0:
+        slow.cancel()  # its socket is also the parent's, and so is the epoll that it is in
+        await asyncio.sleep(0)
         thread = threading.Thread(target=in_the_child)  # in which no loop is running
         thread.start()
         thread.join()
@@ -225,6 +234,32 @@ def test_a_forked_child_makes_its_own(server: Server) -> None:
         check=False,
     )
     assert (done.stdout.strip(), done.stderr) == ("('10.0.0.1',)", "")
+    assert server.times("slow4.fault.test") == 1, "the child did not take it from the parent"
+
+
+async def test_a_channel_that_is_closed_with_a_query_on_its_way_keeps_nothing(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No descriptor, no timer, and nobody is told; and not only when pycares' thread has run."""
+    monkeypatch.setattr(cares.pycares._shutdown_manager, "destroy_channel", lambda *_: None)
+    told: list[Any] = []
+
+    class Asker:
+        def tell(self, *outcome: Any) -> None:
+            told.append(outcome)
+
+    asker, before = Asker(), sockets()
+    options = {"servers": [server.text]}
+    channel = cares.Channel(asyncio.get_running_loop(), options, asker.tell)
+    channel.ask(1, b"lost.fault.test", INET)
+    assert channel._timer is not None
+    assert sockets() == before + 1
+    timer = channel._timer
+    channel.close()
+    channel.close()
+    assert timer.cancelled()
+    assert sockets() == before
+    assert told == []
 
 
 # Cancellation -------------------------------------------------------------------------------------
@@ -308,6 +343,8 @@ async def test_a_dead_zone_holds_up_nobody_for_long(
         asyncio.create_task(resolver.lookup(f"lost.n{number}.fault.test", INET))
         for number in range(12)
     ]
+    await asyncio.sleep(0.05)
+    assert sum(server.asked.values()) == 4
     assert await found(resolver, "both.fault.test") == (V4,)
     assert not any(task.done() for task in dead)
     for task in dead:
@@ -323,6 +360,8 @@ async def test_a_dead_family_does_not_hold_up_the_other(
     resolver = AiodnsResolver([server.text])
     names = [f"lost6.n{number}.fault.test" for number in range(30)]
     dead = [asyncio.create_task(resolver.lookup(name, INET6)) for name in names]
+    await asyncio.sleep(0.05)
+    assert sum(server.asked.values()) == 4
     assert [await found(resolver, name) for name in names] == [(V4,)] * 30
     assert not any(task.done() for task in dead)
     for task in dead:

@@ -14,7 +14,18 @@ from typing import Any, TypeAlias
 import pytest
 
 from ..conftest import LOOPS
-from .behaviours import BEHAVIOURS, LATE, LONG_LABEL, OTHER4, OTHER6, V4, V6, ZONE
+from .behaviours import (
+    BEHAVIOURS,
+    LATE,
+    LESS6,
+    LONG_LABEL,
+    MORE6,
+    OTHER4,
+    OTHER6,
+    V4,
+    V6,
+    ZONE,
+)
 from .lab import Ask, Lab, needs_namespaces
 
 pytestmark = pytest.mark.netns
@@ -52,6 +63,7 @@ CASES = (
     Case(LONG_LABEL, (V6, V4)),
     Case("mixed-case", (V6, V4)),
     Case("several", ((V6, OTHER6), (V4, OTHER4))),
+    Case("not-sorted", ((MORE6, LESS6), (OTHER4, V4)), ((LESS6, MORE6), (OTHER4, V4))),
     Case("twice-the-same", (V6, V4)),
     Case("thousand", (THOUSAND6, THOUSAND4)),
     # One family only.
