@@ -191,10 +191,6 @@ async def _hand_over(
     tls_started = monotonic()
     # uvloop's timers can be a part of a millisecond early.
     left = None if deadline == math.inf else max(deadline - tls_started, 0.0) + 0.001
-    if left is not None:
-        # When cancelled, uvloop leaves its handshake's own timer to run out: let that be soon.
-        own = tls.get("ssl_handshake_timeout")
-        tls["ssl_handshake_timeout"] = left if own is None else min(left, own)
     limit = asyncio.timeout(left)
     handed = False
     try:
@@ -205,9 +201,19 @@ async def _hand_over(
     try:
         if address is None:
             address = sock.getpeername()
-        async with limit:
-            handed = True
-            return await loop.create_connection(lambda: protocol, sock=sock, **tls)
+        # In a task, so that a cancellation is not theirs to handle: uvloop's handshake goes on
+        # after one, and complains.  Ours ends it by a shutdown of the socket.
+        handshake = loop.create_task(
+            loop.create_connection(lambda: protocol, sock=sock, **tls), name="aioconnect: TLS"
+        )
+        handed = True
+        try:
+            async with limit:
+                await asyncio.wait((handshake,))
+        except BaseException:
+            handshake.add_done_callback(_drop)
+            raise
+        return handshake.result()
     except OSError as exc:
         _let_go(sock, handed=handed)
         now = monotonic()
@@ -242,6 +248,12 @@ async def _hand_over(
         raise failed
     finally:
         del failed, error, attempt  # locals that refer to it would close a cycle
+
+
+def _drop(handshake: asyncio.Task[Any]) -> None:
+    """End a handshake that nobody waits for any more; whatever it says was said already."""
+    if not handshake.cancelled() and handshake.exception() is None:
+        handshake.result()[0].abort()
 
 
 def _let_go(sock: socket.socket, *, handed: bool) -> None:

@@ -176,7 +176,8 @@ class _Queries:
             self._of(family).queued[query] = None
         waiter = asyncio.get_running_loop().create_future()
         self._join(query, waiter)
-        self._begin()
+        if query.line is None:
+            self._begin()
         try:
             if query.outcome is None:
                 await waiter
@@ -252,18 +253,26 @@ class _Queries:
         if self._beginning:
             return  # an answer was there at once: the loop below goes on
         self._beginning = True
-        self._stop_timer()
+        queue = False
         try:
             for family in tuple(self._families.values()):
                 while family.queued and family.has_room():
                     query, _ = family.queued.popitem(last=False)
                     self._give(query, family)
+                queue = queue or bool(family.queued)
         finally:
             self._beginning = False
-        full = [family.room_at() for family in self._families.values() if family.queued]
-        loop = self._loop()
-        if full and loop is not None:
-            self._timer = loop.call_later(max(min(full) - monotonic(), 0.001), self._begin)
+        if not queue:
+            self._stop_timer()
+        elif self._timer is None:
+            loop = self._loop()
+            if loop is not None:
+                # In the meantime answers make room, if there are any.
+                self._timer = loop.call_later(PROMPT / 4, self._begin_later)
+
+    def _begin_later(self) -> None:
+        self._timer = None
+        self._begin()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -283,23 +292,24 @@ class _Queries:
         self._with_cares[number] = query
         line.channel.ask(number, query.name.encode(), query.family)
 
-    def _told(self, number: int, result: Any, status: int | None, at_once: bool) -> None:
-        """Take what c-ares says of a query."""
-        query = self._with_cares.pop(number)
-        line = query.line
-        assert line is not None
-        if query.waiters:
-            line.waited -= 1
-        else:
-            line.abandoned -= 1
-        self._of(query.family).pop(query)
-        self._drop(query)
-        if status is None:
-            query.land(_answer(query, result, at_once=at_once))
-        else:
-            query.land(_Failure(status))
-        if not line.waited and (line.abandoned or line.retired):
-            self._end(line)
+    def _told(self, outcomes: list[cares.Outcome], at_once: bool) -> None:
+        """Take what c-ares says of queries of one channel."""
+        for number, result, status in outcomes:
+            query = self._with_cares.pop(number)
+            line = query.line
+            assert line is not None
+            if query.waiters:
+                line.waited -= 1
+            else:
+                line.abandoned -= 1
+            self._of(query.family).pop(query)
+            self._drop(query)
+            if status is None:
+                query.land(_answer(query, result, at_once=at_once))
+            else:
+                query.land(_Failure(status))
+            if not line.waited and (line.abandoned or line.retired):
+                self._end(line)
         self._begin()
 
     # Channels ------------------------------------------------------------------------------------
@@ -352,10 +362,6 @@ class _Family:
         while self.given and self.given[next(iter(self.given))] <= late:
             self.given.popitem(last=False)
         return len(self.given) < IN_FLIGHT
-
-    def room_at(self) -> float:
-        """Return the instant at which there is room, even if no answer comes."""
-        return self.given[next(iter(self.given))] + PROMPT if self.given else 0.0
 
     def pop(self, query: _Query) -> None:
         """Take a query out: it was answered, or nobody waits any more."""
@@ -431,8 +437,8 @@ def _answer(query: _Query, result: Any, *, at_once: bool) -> Answer | _Failure:
     nodes = [node for node in result.nodes if node.family == query.family]
     if not nodes:
         return _Failure(cares.errors.ARES_ENODATA)
-    addresses = dict.fromkeys(_text(node.addr) for node in nodes)
-    ttl = max(0, min(entry.ttl for entry in (*nodes, *result.cnames)))
+    addresses = dict.fromkeys([_text(node.addr) for node in nodes])
+    ttl = max(0, min([entry.ttl for entry in (*nodes, *result.cnames)]))
     source = "dns"
     if at_once:  # without a packet; c-ares does not cache what has no time to live
         source = "cache" if ttl else "hosts"

@@ -22,7 +22,7 @@ import weakref
 from functools import partial
 from importlib import import_module
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .fork import renew_in_child
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, TimerHandle
     from collections.abc import Callable, Mapping
 
-__all__ = ["Channel", "Unusable", "check"]
+__all__ = ["Channel", "Outcome", "Unusable", "check"]
 
 try:
     pycares: Any = import_module("pycares")
@@ -44,6 +44,10 @@ _NO_SORT = 1 << 7
 _NO_SOCKET: int = pycares.ARES_SOCKET_BAD
 _SOONEST, _LATEST = 0.01, 0.25
 """Seconds between two looks at c-ares' own timeouts, which change with the servers' answers."""
+
+
+Outcome: TypeAlias = tuple[int, Any, int | None]
+"""A query's number, c-ares' result and its status (None: it went well)."""
 
 
 class Unusable(Exception):
@@ -81,8 +85,8 @@ class Channel:
     Args:
         loop: where it lives; all of this is for its thread only.
         options: keywords of ``pycares.Channel``.
-        tell: a method, called with a query's number, c-ares' result and status (None: it went
-            well), and whether it was there at once; outside of any callback of c-ares.
+        tell: a method, called with outcomes, and whether they were there at once; outside of any
+            callback of c-ares.
 
     Raises:
         Unusable: there can be none.
@@ -92,7 +96,7 @@ class Channel:
         self,
         loop: AbstractEventLoop,
         options: Mapping[str, Any],
-        tell: Callable[[int, Any, int | None, bool], None],
+        tell: Callable[[list[Outcome], bool], None],
     ) -> None:
         self.born = monotonic()
         self.pending = 0
@@ -101,7 +105,7 @@ class Channel:
         self._tell = _weakly(tell)
         self._watched: dict[int, tuple[bool, bool]] = {}  # descriptor: for reading, for writing
         self._timer: TimerHandle | None = None
-        self._outcomes: list[tuple[int, Any, int | None]] = []
+        self._outcomes: list[Outcome] = []
         # c-ares keeps the two callbacks, and must not keep the channel through them.
         self._answered_weakly = _weakly(self._answered)
         self._cares = _make(options, _weakly(self._changed))
@@ -192,8 +196,8 @@ class Channel:
         self.pending -= len(outcomes)
         if not self.pending:
             self._stop_timer()
-        for number, result, status in outcomes:
-            self._tell(number, result, status, at_once)
+        if outcomes:
+            self._tell(outcomes, at_once)
 
     def _wake_later(self) -> None:
         loop = self._loop()

@@ -245,8 +245,8 @@ async def test_a_channel_that_is_closed_with_a_query_on_its_way_keeps_nothing(
     told: list[Any] = []
 
     class Asker:
-        def tell(self, *outcome: Any) -> None:
-            told.append(outcome)
+        def tell(self, outcomes: list[cares.Outcome], at_once: bool) -> None:
+            told.extend(outcomes)
 
     asker, before = Asker(), sockets()
     options = {"servers": [server.text]}
