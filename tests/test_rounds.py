@@ -1291,9 +1291,11 @@ def test_a_path_that_appears_later(api: Api, tmp_path: Any) -> None:
             server.listen()
         return retry.Retry(0.02)
 
-    with socket.socket(socket.AF_UNIX) as server:
-        with api.connect(f"unix:{path}", retry=policy, timeout=20) as sock:
-            assert sock.getpeername() == path
+    with (
+        socket.socket(socket.AF_UNIX) as server,
+        api.connect(f"unix:{path}", retry=policy, timeout=20) as sock,
+    ):
+        assert sock.getpeername() == path
     assert codes == ["path_not_found"] * 2 + ["connection_refused"] * 2
 
 

@@ -68,7 +68,6 @@ async def connect_refuses_other_targets() -> None:
     await connect("a", "1")  # type: ignore[arg-type]
     await connect("a", 1.0)  # type: ignore[arg-type]
     await connect([1])  # type: ignore[list-item]
-    await connect("a", 1, 5)  # type: ignore[call-arg, arg-type]
 
 
 # The options --------------------------------------------------------------------------------------
@@ -209,7 +208,6 @@ async def a_dialer_has_the_same_methods() -> None:
     )
     assert_type(dialer.supervise("a", 1, healthy_after=5), Supervisor)
     Dialer(time_out=5)  # type: ignore[call-arg]
-    Dialer(5)  # type: ignore[call-arg, arg-type]
     await dialer.connect("a", 1, timeout=5)  # type: ignore[call-arg]
 
 
