@@ -15,6 +15,7 @@ import os
 import socket
 import ssl
 import time
+import weakref
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -492,6 +493,19 @@ async def test_a_server_that_speaks_no_TLS_is_a_TLS_error(
     assert not isinstance(error, PermissionError)
     assert error.stage == "tls"
     assert error.code == "tls_handshake"
+
+
+async def test_an_error_of_TLS_is_freed_when_it_is_dropped(
+    others: dict[str, tuple[str, int]], tls: TLS
+) -> None:
+    """No frame of its traceback refers to it; the collector is not needed."""
+    with without_collector():
+        for context in (tls.client, ssl.create_default_context()):
+            try:
+                await aioconnect.open_connection(*others["plain"], ssl=context)
+            except ConnectError as exc:
+                error = weakref.ref(exc)
+            assert error() is None
 
 
 async def test_a_server_that_stalls_costs_no_more_than_the_time_limit(tls: TLS) -> None:

@@ -664,6 +664,7 @@ faulthandler.enable()
 from aioconnect.resolve import AiodnsResolver
 
 async def main(seed):
+    asyncio.get_running_loop().slow_callback_duration = 60  # -X dev would speak of a busy machine
     chance = random.Random(seed)
     resolver = AiodnsResolver([sys.argv[1]], timeout=0.2, tries=1)
     tasks = []
