@@ -8,8 +8,8 @@ Exit codes:
 ====  ==========================================================
 0     all that was asked for was reached
 1     not all of it was
-2     the command line is wrong; nothing was dialled
-74    stdout cannot be written to (``EX_IOERR`` of sysexits.h)
+2     the command line is wrong, or names no target; nothing was dialled
+74    stdout cannot be written to, or a list not read to its end (``EX_IOERR`` of sysexits.h)
 130   interrupted (128 + SIGINT)
 141   whoever read the output has closed the pipe (128 + SIGPIPE)
 ====  ==========================================================

@@ -148,6 +148,19 @@ def test_a_line_that_is_no_target_is_a_failed_result_with_its_number(
     assert re.match(r"fail \[::1:80 +invalid_argument +line 4 of ", third)
 
 
+def test_lines_of_a_list_stand_in_columns_as_wide_as_they_must_be(
+    refusing: str, tmp_path: Path, capsys: Captured
+) -> None:
+    """Nobody knows the longest target beforehand: the column grows when it comes."""
+    (tmp_path / "list").write_text(f"{refusing}\nunix:{tmp_path}\n{refusing}\n")
+    main(["check", "--ordered", "-f", str(tmp_path / "list")])
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first.index("  connection_refused") == len(f"fail {refusing}")
+    assert second.startswith(f"fail unix:{tmp_path}  ")
+    widest = min(len(f"unix:{tmp_path}"), 40)  # which leaves room for the rest
+    assert third.index("  connection_refused") == len("fail ") + widest
+
+
 def test_a_password_in_a_line_is_not_repeated(tmp_path: Path, capsys: Captured) -> None:
     """Neither in a result nor in the summary: both end up in logs."""
     (tmp_path / "list").write_text("me:secret@db:80\nhttp://me:sec@ret@db/\n")

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import threading
+import tracemalloc
 from typing import IO, TYPE_CHECKING
 
 import pytest
@@ -84,6 +85,18 @@ def test_a_line_without_end_is_cut_and_is_no_target(line: bytes) -> None:
     assert text.endswith("...")
     assert len(text) <= LONGEST + 3
     assert after == (2, "b:2")
+
+
+def test_a_line_without_end_is_not_kept() -> None:
+    """``-f /dev/zero`` runs for ever, but not out of memory."""
+    lines, block = Lines(), bytes(2**16)
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            assert list(lines.feed(block)) == []
+        assert tracemalloc.get_traced_memory()[0] < 2**17
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_long_comment_is_a_comment() -> None:
