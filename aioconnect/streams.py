@@ -242,7 +242,9 @@ async def _hand_over(
         )
         failed = errors.combine([attempt], target=text, elapsed=now - started)
     except BaseException as exc:
-        _let_go(sock, handed=handed and not isinstance(exc, ValueError | TypeError))
+        # Misuse may be found before there is a transport, or (on uvloop) after it took the socket.
+        taken = not isinstance(exc, ValueError | TypeError) or getattr(sock, "_io_refs", 0) > 0
+        _let_go(sock, handed=handed and taken)
         raise
     try:
         raise failed

@@ -25,7 +25,7 @@ import trustme
 
 import aioconnect
 import aioconnect.blocking
-from aioconnect import ConnectError, retry
+from aioconnect import ConnectError, events, retry
 from aioconnect.resolve import StaticResolver
 
 from .conftest import LOOPS, descriptors
@@ -904,6 +904,34 @@ async def test_a_policy_that_goes_on_for_ever_does_not_keep_a_cancelled_call() -
     await asyncio.sleep(0.01)
     assert len(seen) == number
     assert all(isinstance(error, ConnectionRefusedError) for error in seen)
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+async def test_a_call_that_is_cancelled_by_its_own_observer_leaves_nothing(
+    world: World, secure: bool
+) -> None:
+    """In the very step in which it has connected; it ends at its next wait."""
+    making = Making()
+
+    async def call() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+
+        def cancel(event: events.Event) -> None:
+            if isinstance(event, events.Connected):
+                task.cancel()
+
+        dialer = aioconnect.Dialer(socket_factory=making, on_event=cancel)
+        context = world.trusting if secure else None
+        await dialer.open_connection(*world.peers["tls"], ssl=context)
+
+    with no_warnings(), without_collector():
+        task = asyncio.create_task(call())
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        for _ in range(GRACE):
+            await asyncio.sleep(0)
+        making.forget()
 
 
 @pytest.mark.parametrize("kind", ["asyncio", "uvloop"])

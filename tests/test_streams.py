@@ -495,6 +495,85 @@ async def test_a_server_that_speaks_no_TLS_is_a_TLS_error(
     assert error.code == "tls_handshake"
 
 
+class Listener(asyncio.Protocol):
+    """A protocol that notes what it is told, in the order of the telling."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.data = b""
+        self.ended = asyncio.Event()
+
+    def connection_made(self, transport: Any) -> None:
+        """Note it."""
+        self.told.append("made")
+
+    def data_received(self, data: bytes) -> None:
+        """Note it."""
+        self.told.append("data")
+        self.data += data
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note it."""
+        self.told.append("lost")
+        self.ended.set()
+
+
+class Buffered(Listener, asyncio.BufferedProtocol):
+    """The same with a buffer of its own."""
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Give the buffer."""
+        self.buffer = bytearray(100)
+        return self.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Note it."""
+        self.data_received(bytes(self.buffer[:nbytes]))
+
+
+@pytest.mark.parametrize("kind", [Listener, Buffered])
+async def test_a_server_that_speaks_first_is_heard(tls: TLS, kind: type[Listener]) -> None:
+    """What comes with the last message of the handshake is not lost, and comes in its order."""
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 ready\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0, ssl=tls.server)
+    address = server.sockets[0].getsockname()
+    for _ in range(10):
+        _, protocol = await aioconnect.create_connection(kind, *address, ssl=tls.client)
+        await asyncio.wait_for(protocol.ended.wait(), 20)
+        assert protocol.data == b"220 ready\r\n"
+        assert protocol.told[0] == "made"
+        assert protocol.told[-1] == "lost"
+        assert protocol.told.count("made") == 1
+        reader, writer = await aioconnect.open_connection(*address, ssl=tls.client)
+        assert await asyncio.wait_for(reader.read(), 20) == b"220 ready\r\n"
+        writer.close()
+    server.close()
+    for _ in range(GRACE):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("name", [".name.test", "x" * 300])
+async def test_a_server_name_that_cannot_be_leaves_nothing(
+    others: dict[str, tuple[str, int]], tls: TLS, name: str
+) -> None:
+    """Whatever the ``ssl`` module says of it, at whatever time."""
+    making = Making()
+    dialer = Dialer(socket_factory=making, timeout=20)
+    with without_collector(), no_warnings():
+        await warmed_up(others["plain"])
+        before = descriptors()
+        with pytest.raises((ValueError, ConnectError)):
+            await dialer.open_connection(*others["tls"], ssl=tls.client, server_hostname=name)
+        for _ in range(GRACE):
+            await asyncio.sleep(0)
+        making.forget()
+        assert descriptors() == before
+
+
 async def test_an_error_of_TLS_is_freed_when_it_is_dropped(
     others: dict[str, tuple[str, int]], tls: TLS
 ) -> None:
