@@ -235,6 +235,7 @@ DECISIONS, DRIVERS, FACE = 1, 3, 5
 ASYNCIO_BELOW_THE_DRIVERS = {
     "aioconnect.resolve.aiodns": "c-ares reports its answers to a running loop",
     "aioconnect.resolve.cache": "one look-up is shared by many tasks",
+    "aioconnect.resolve.queries": "queries wait for their turn in a running loop",
     "aioconnect.resolve.system": "getaddrinfo ends in a thread, and its answer comes to a loop",
     "aioconnect.resolve.threads": "likewise",
 }

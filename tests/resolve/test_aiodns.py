@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aioconnect import errors
-from aioconnect.resolve import AiodnsResolver, Answer, StaticResolver, aiodns, cares
+from aioconnect.resolve import AiodnsResolver, Answer, StaticResolver, aiodns, cares, queries
 
 from ..conftest import LOOPS, descriptors
 from .behaviours import OTHER4, V4, V6, script
@@ -79,8 +79,8 @@ def test_it_closes_itself_before_its_loop(loop: str, server: Server) -> None:
     async def main() -> None:
         asking = asyncio.create_task(resolver.lookup("lost.fault.test", INET))
         await asyncio.sleep(0.02)
-        (queries,) = resolver._loops.values()
-        channels.extend(line.channel for line in queries._lines)
+        (ours,) = resolver._loops.values()
+        channels.extend(line.channel for line in ours._lines)
         assert sockets() > before
         assert not asking.done()
 
@@ -149,7 +149,7 @@ async def test_aclose_ends_what_is_on_its_way_and_the_resolver_can_go_on(server:
     await resolver.aclose()
     tasks = [
         asyncio.create_task(resolver.lookup(f"lost.n{number}.fault.test", INET))
-        for number in range(aiodns.IN_FLIGHT + 10)
+        for number in range(queries.IN_FLIGHT + 10)
     ]
     await asyncio.sleep(0.02)
     before = sockets()
@@ -278,10 +278,10 @@ async def test_cancelling_at_every_turn_comes_out_as_cancelling(turns: int, serv
     (outcome,) = await asyncio.gather(task, return_exceptions=True)
     assert isinstance(outcome, Answer if done_before else asyncio.CancelledError)
     assert sockets() == before
-    for queries in resolver._loops.values():
-        assert not queries._with_cares
-        assert not queries._latest
-        assert all(line.channel._timer is None for line in queries._lines)
+    for ours in resolver._loops.values():
+        assert not ours._with_cares
+        assert not ours._latest
+        assert all(line.channel._timer is None for line in ours._lines)
 
 
 async def test_one_waiters_cancellation_is_its_own(server: Server) -> None:
@@ -316,7 +316,7 @@ async def test_only_so_many_queries_are_on_their_way(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rest queues, and those who give up while queueing are never asked for."""
-    monkeypatch.setattr(aiodns, "IN_FLIGHT", 8)
+    monkeypatch.setattr(queries, "IN_FLIGHT", 8)
     resolver = AiodnsResolver([server.text])
     tasks = [
         asyncio.create_task(resolver.lookup(f"slow4.n{number}.fault.test", INET))
@@ -328,16 +328,16 @@ async def test_only_so_many_queries_are_on_their_way(
         task.cancel()
     assert [(await task).addresses for task in tasks[:10]] == [(V4,)] * 10
     assert len({name for name, _ in server.asked}) == 10
-    (queries,) = resolver._loops.values()
-    assert queries._timer is None
+    (ours,) = resolver._loops.values()
+    assert ours._timer is None
 
 
 async def test_a_dead_zone_holds_up_nobody_for_long(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is not answered promptly stops counting, though its caller goes on waiting."""
-    monkeypatch.setattr(aiodns, "IN_FLIGHT", 4)
-    monkeypatch.setattr(aiodns, "PROMPT", 0.2)
+    monkeypatch.setattr(queries, "IN_FLIGHT", 4)
+    monkeypatch.setattr(queries, "PROMPT", 0.2)
     resolver = AiodnsResolver([server.text])
     dead = [
         asyncio.create_task(resolver.lookup(f"lost.n{number}.fault.test", INET))
@@ -355,8 +355,8 @@ async def test_a_dead_family_does_not_hold_up_the_other(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name server that drops AAAA, and a program that asks for many names."""
-    monkeypatch.setattr(aiodns, "IN_FLIGHT", 4)
-    monkeypatch.setattr(aiodns, "PROMPT", 60)
+    monkeypatch.setattr(queries, "IN_FLIGHT", 4)
+    monkeypatch.setattr(queries, "PROMPT", 60)
     resolver = AiodnsResolver([server.text])
     names = [f"lost6.n{number}.fault.test" for number in range(30)]
     dead = [asyncio.create_task(resolver.lookup(name, INET6)) for name in names]
@@ -372,20 +372,20 @@ async def test_queries_given_up_do_not_hold_up_others(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """c-ares goes on asking a dead server for them; living ones are asked all the same."""
-    monkeypatch.setattr(aiodns, "IN_FLIGHT", 4)
-    monkeypatch.setattr(aiodns, "ABANDONED", 16)
+    monkeypatch.setattr(queries, "IN_FLIGHT", 4)
+    monkeypatch.setattr(queries, "ABANDONED", 16)
     resolver = AiodnsResolver([server.text])
     alive = asyncio.create_task(resolver.lookup("slow4.fault.test", INET))
     for number in range(60):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
                 await resolver.lookup(f"lost.n{number}.fault.test", INET)
-    (queries,) = resolver._loops.values()
-    assert len(queries._with_cares) <= 16 * 2 + 2
+    (ours,) = resolver._loops.values()
+    assert len(ours._with_cares) <= 16 * 2 + 2
     assert await found(resolver, "both.fault.test") == (V4,)
     assert (await alive).addresses == (V4,)
-    assert not queries._with_cares
-    assert len(queries._lines) <= 1
+    assert not ours._with_cares
+    assert len(ours._lines) <= 1
 
 
 async def test_ten_thousand_who_give_up_leave_nothing(server: Server) -> None:
@@ -402,11 +402,11 @@ async def test_ten_thousand_who_give_up_leave_nothing(server: Server) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    (queries,) = resolver._loops.values()
-    assert not queries._with_cares
-    assert not queries._latest
-    assert queries._timer is None
-    for family in queries._families.values():
+    (ours,) = resolver._loops.values()
+    assert not ours._with_cares
+    assert not ours._latest
+    assert ours._timer is None
+    for family in ours._families.values():
         assert not family.queued
         assert not family.given
     assert sockets() == before
@@ -443,8 +443,8 @@ async def test_a_query_on_its_way_counts_as_old_when_forgotten(server: Server) -
     resolver.forget("slow4.fault.test")
     late = asyncio.create_task(resolver.lookup("slow4.fault.test", INET))
     await asyncio.sleep(0.02)
-    (queries,) = resolver._loops.values()
-    assert len(queries._with_cares) == 2
+    (ours,) = resolver._loops.values()
+    assert len(ours._with_cares) == 2
     assert {(await early).addresses, (await late).addresses} == {(V4,)}
 
 
@@ -458,8 +458,8 @@ async def test_an_empty_answer_is_not_believed_for_an_hour(
     with pytest.raises(errors.NameNotResolved):
         await resolver.lookup("appears.fault.test", INET)
     assert server.times("appears.fault.test") == 1, "the hidden cache is there"
-    now = aiodns.monotonic()
-    monkeypatch.setattr(aiodns, "monotonic", lambda: now + aiodns.MAX_AGE + 1)
+    now = queries.monotonic()
+    monkeypatch.setattr(queries, "monotonic", lambda: now + queries.MAX_AGE + 1)
     assert await found(resolver, "appears.fault.test") == (V4,)
 
 
@@ -469,7 +469,7 @@ async def test_forgetting_is_bounded(server: Server, monkeypatch: pytest.MonkeyP
     for number in range(2000):
         resolver.forget(f"n{number}.test")
     now = aiodns.monotonic()
-    monkeypatch.setattr(aiodns, "monotonic", lambda: now + aiodns.MAX_AGE + 1)
+    monkeypatch.setattr(aiodns, "monotonic", lambda: now + queries.MAX_AGE + 1)
     resolver.forget("last.test")
     assert len(resolver._forgotten) == 1
 
@@ -480,16 +480,16 @@ async def test_a_channel_is_replaced_once_for_many_names(server: Server) -> None
     names = [f"both.n{number}.fault.test" for number in range(200)]
     await asyncio.gather(*(found(resolver, name) for name in names))
     made: list[cares.Channel] = []
-    (queries,) = resolver._loops.values()
+    (ours,) = resolver._loops.values()
     for name in names:
         resolver.forget(name)
     for name in names:
         await found(resolver, name)
-        assert queries._line is not None
-        if queries._line.channel not in made:
-            made.append(queries._line.channel)
+        assert ours._line is not None
+        if ours._line.channel not in made:
+            made.append(ours._line.channel)
     assert len(made) == 1
-    assert len(queries._lines) == 1
+    assert len(ours._lines) == 1
 
 
 # Answers ------------------------------------------------------------------------------------------
