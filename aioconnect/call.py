@@ -19,14 +19,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from . import attempt, errors, events
-from .race import Race, first, interleaved
+from .race import Candidate, Lone, Race, interleaved, limit
 from .targets import endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
     from .options import Options
-    from .race import Candidate
     from .resolve.base import Answer, Resolver
     from .retry import AddressBackoff
     from .targets import Endpoint, Target
@@ -86,10 +85,6 @@ class Call:
     # Most calls need few of these: a class attribute costs nothing until it is changed.
     sock: socket.socket | None = None
     """The connected socket, when the call has succeeded."""
-    winner: Target | None = None
-    """The target that it is connected to."""
-    address: Any = None
-    """The socket address that was dialled."""
 
     # Replaced by tests that run in virtual time, without sockets.
     _clock = staticmethod(monotonic)
@@ -98,7 +93,7 @@ class Call:
 
     _attempts: tuple[events.Attempt, ...] = ()
     _names: Mapping[int, _Name] = MappingProxyType({})
-    _race: Race | None = None
+    _race: Lone | None = None
     _round = 0
     _won: Candidate | None = None
     _backoff: AddressBackoff | None = None  # from the second round on
@@ -120,7 +115,21 @@ class Call:
     @property
     def text(self) -> str:
         """What is dialled, for a person."""
+        if len(self._given) == 1:
+            return self._given[0].text
         return ", ".join([target.text for target in self._given])
+
+    @property
+    def winner(self) -> Target:
+        """The target that the socket is connected to."""
+        assert self._won is not None
+        return self._targets[self._won.target]
+
+    @property
+    def address(self) -> Any:
+        """The socket address that was dialled."""
+        assert self._won is not None
+        return self._won.endpoint[4]
 
     # What a driver does --------------------------------------------------------------------------
 
@@ -216,17 +225,18 @@ class Call:
 
     def _new_race(self, first: int) -> Race:
         options = self._options
+        # By position: ten names would cost as much again as all that the race does with them.
         return Race(
-            targets=len(self._targets),
-            delay=options.happy_eyeballs_delay,
-            resolution_delay=options.resolution_delay,
-            slots=options.max_concurrent,
-            interleave=options.interleave,
-            attempt_timeout=options.attempt_timeout,
-            started=self._round_started,
-            deadline=self.deadline,
-            more_rounds=options.retry is not None,
-            first=first,
+            len(self._targets),
+            options.happy_eyeballs_delay,
+            options.resolution_delay,
+            options.max_concurrent,
+            options.interleave,
+            options.attempt_timeout,
+            self._round_started,
+            self.deadline,
+            options.retry is not None,
+            first,
         )
 
     def _dial_first(self, endpoints: Sequence[Endpoint]) -> Candidate | None:
@@ -234,19 +244,26 @@ class Call:
         options = self._options
         self._round = 1
         now = self._clock()
-        slots = options.max_concurrent if options.happy_eyeballs_delay is not None else 1
-        more = options.retry is not None
-        candidate = first(endpoints, now, self.deadline, options.attempt_timeout, slots, more)
+        candidate = Candidate(endpoints[0], 0, 1, now)
         if self._observed:
             self._emit(events.AttemptStarted(*self._facts(now, candidate)))
         outcome = self._io.begin(candidate, options)
         if outcome == _CONNECTED:
             return candidate
-        if outcome == _FAILED and len(endpoints) == 1 and not more:
+        more = options.retry is not None
+        if len(endpoints) > 1:
+            race = self._new_race(0)
+            race.adopt(endpoints, candidate, now)
+            self._race = race
+        elif outcome == _FAILED and not more:
             self._log(candidate, self._clock())
             self._after_failure()  # raises: there is no other address, and no other round
-        race = self._race = self._new_race(0)
-        race.adopt(candidate, endpoints, now)
+            raise AssertionError
+        else:
+            candidate.limit = limit(now, self.deadline, options.attempt_timeout, 1, 1, more)
+            self._race = Lone(candidate)
+            self._settle(self._race, candidate, outcome)
+            return None
         self._settle(race, candidate, outcome)
         return self._dial()
 
@@ -264,12 +281,13 @@ class Call:
             now = self._settle(race, candidate, outcome)
         return None
 
-    def _take_in(self, race: Race) -> Candidate | None:
+    def _take_in(self, race: Lone) -> Candidate | None:
         """Take in what happened while the driver waited; the winner if there is one."""
         items = self.items
         while items:
             item = items.pop(0)
             if isinstance(item, tuple):
+                assert isinstance(race, Race)
                 self._answered(race, *item)
                 del item  # it may hold an exception, and this frame would be in its traceback
             elif item.sock is not None:  # else it ended meanwhile
@@ -282,7 +300,7 @@ class Call:
             self._expire(race, candidate, now)
         return None
 
-    def _settle(self, race: Race, candidate: Candidate, outcome: int) -> float:
+    def _settle(self, race: Lone, candidate: Candidate, outcome: int) -> float:
         """Carry on with an attempt that has not connected; returns the instant."""
         if outcome == _PENDING:
             try:
@@ -305,7 +323,7 @@ class Call:
             self._log(candidate, now)
         return now
 
-    def _expire(self, race: Race, candidate: Candidate, now: float) -> None:
+    def _expire(self, race: Lone, candidate: Candidate, now: float) -> None:
         """Close an attempt whose time is up."""
         if candidate.sock is not None:
             self._close(candidate)
@@ -321,17 +339,19 @@ class Call:
         candidate.error = None
         error.elapsed = now - candidate.started
         family, _, _, _, address = candidate.endpoint
+        text = self._targets[candidate.target].text
+        # All by position: this is on the path of every refused connect.
         failed = events.Attempt(
             now,
-            self._targets[candidate.target].text,
+            text,
             candidate.number,
             self._round,
             address,
             family,
-            stage=error.stage,
-            started=candidate.started,
-            error=error,
-            tries=candidate.tries,
+            error.stage,
+            candidate.started,
+            error,
+            candidate.tries,
         )
         self._attempts += (failed,)
         if self._backoff is not None:
@@ -515,18 +535,13 @@ class Call:
 
     def _give_up(self, now: float, stopped: str | None, retry_after: float | None = None) -> None:
         """Raise the error of the call."""
-        arguments: dict[str, Any] = {
-            "target": self.text,
-            "elapsed": now - self.started,
-            "count": self._race.number if self._race is not None else len(self._attempts),
-            "stopped": stopped,
-            "retry_after": retry_after,
-        }
+        text, elapsed = self.text, now - self.started
+        count = self._race.number if self._race is not None else len(self._attempts)
         if self._observed:
-            error = errors.combine(self._attempts, **arguments)
-            self._emit(events.GaveUp(now, self.text, stopped or "attempts", error))
+            error = errors.combine(self._attempts, text, elapsed, count, stopped, retry_after)
+            self._emit(events.GaveUp(now, text, stopped or "attempts", error))
             del error  # what is raised must not be referred to by a frame of its traceback
-        raise errors.combine(self._attempts, **arguments)
+        raise errors.combine(self._attempts, text, elapsed, count, stopped, retry_after)
 
     # Between rounds ------------------------------------------------------------------------------
 
@@ -534,9 +549,11 @@ class Call:
         """Return the instant of the next round, or raise the error of the call."""
         now = self._clock()
         options = self._options
-        failures = self._failures(now)
-        kept = [*[f for f in self._attempts if f.round != self._round], *failures]
-        self._attempts = tuple(kept[-errors.KEPT_ATTEMPTS :])
+        failures: Sequence[events.Attempt] = self._attempts
+        if len(failures) != 1 or self._names or self._round > 1:
+            failures = self._failures(now)
+            kept = [*[f for f in self._attempts if f.round != self._round], *failures]
+            self._attempts = tuple(kept[-errors.KEPT_ATTEMPTS :])
         for target in self._targets:
             if target.name is not None:
                 forget = getattr(self._resolver(), "forget", None)
@@ -700,8 +717,6 @@ class Call:
                 won.sock.close()
             self._leave(None)
             raise
-        self.winner = self._targets[won.target]
-        self.address = won.endpoint[4]
         self.sock = won.sock
 
     def _leave(self, won: Candidate | None) -> None:

@@ -12,9 +12,10 @@ import math
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import attempt, errors, poller, wait
+from . import attempt, errors, wait
 from .call import Call
 from .options import check_limit
+from .poller import Inbox, of
 
 if TYPE_CHECKING:
     import socket
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from .events import Stage
     from .options import Options
+    from .poller import Poller
     from .race import Candidate
     from .resolve.base import Resolver
     from .targets import Target
@@ -33,10 +35,12 @@ FINISH_LOOKUPS = 1.0
 """Seconds that look-ups may go on after the connection is there, for the resolver's cache."""
 
 
-class AsyncioCall(Call, poller.Inbox):
+class AsyncioCall(Call, Inbox):
     """A call that waits in an event loop."""
 
-    loop: AbstractEventLoop | None = None  # from the first time that it must wait, at the latest
+    # From the first time that it must wait, at the latest.
+    loop: AbstractEventLoop | None = None
+    poller: Poller
     _lookups: tuple[asyncio.Task[None], ...] = ()
 
     def watch(self, candidate: Candidate) -> None:
@@ -44,15 +48,19 @@ class AsyncioCall(Call, poller.Inbox):
         loop = self.loop
         if loop is None:
             loop = self.loop = asyncio.get_running_loop()
-        poller.of(loop).watch(loop, candidate.sock.fileno(), self, candidate)
+            self.poller = of(loop)
+        self.poller.watch(loop, candidate.sock.fileno(), self, candidate)
 
     def unwatch(self, candidate: Candidate) -> None:
         assert candidate.sock is not None
         if self.loop is not None:  # the running loop may be another, or none, when it is closed
-            poller.of(self.loop).unwatch(self.loop, candidate.sock.fileno(), candidate)
+            self.poller.unwatch(self.loop, candidate.sock.fileno(), candidate)
 
     def look_up(self, resolver: Resolver, asked: tuple[int, int], name: str, family: int) -> None:
-        loop = self.loop = asyncio.get_running_loop()
+        loop = self.loop
+        if loop is None:
+            loop = self.loop = asyncio.get_running_loop()
+            self.poller = of(loop)
         coroutine = self._ask(resolver, asked, name, family)
         task = loop.create_task(coroutine, name=f"aioconnect: look up {name}")
         self._lookups += (task,)
@@ -88,18 +96,22 @@ async def dial(targets: Sequence[Target], options: Options) -> Call:
         ConnectError: it could not.
     """
     loop = asyncio.get_running_loop()
-    watcher = poller.of(loop)
+    poller = of(loop)
     call = AsyncioCall(targets, options)
-    call.loop = loop
-    if (turn := watcher.takes_turn(loop)) is not None:
+    call.loop, call.poller = loop, poller
+    if (turn := poller.takes_turn(loop)) is not None:
         await turn
     if call.start():
         return call
-    watcher.gives_turn_back()
+    poller.gives_turn_back()
     steps = call.run()
     try:
         for until in steps:
-            await call.wait(loop, watcher, until)
+            if not call.items:
+                try:
+                    await call.arrival(loop, poller, until)
+                finally:
+                    call.arrived(poller)
     finally:
         steps.close()  # when cancelled: closes every socket of the call
     return call
@@ -166,14 +178,14 @@ async def _drive(
     address: Any,
 ) -> None:
     loop = asyncio.get_running_loop()
-    watcher = poller.of(loop)
-    inbox = poller.Inbox()
+    poller = of(loop)
+    inbox = Inbox()
     started = monotonic()
     for pause in steps:
         fd = sock.fileno()
         if pause is None:
             try:
-                watcher.watch(loop, fd, inbox, sock)
+                poller.watch(loop, fd, inbox, sock)
             except OSError as exc:
                 busy = isinstance(exc, FileExistsError)
                 number = errno.EALREADY if busy else exc.errno or errno.EBADF
@@ -186,8 +198,8 @@ async def _drive(
                 if now - started >= timeout:
                     raise attempt.expired(sock, pause, stage, address, now - started)
                 await inbox.wait(
-                    loop, watcher, min(started + timeout, math.inf if pause is None else pause)
+                    loop, poller, min(started + timeout, math.inf if pause is None else pause)
                 )
         finally:
-            watcher.unwatch(loop, fd, sock)
+            poller.unwatch(loop, fd, sock)
         inbox.items.clear()

@@ -18,6 +18,7 @@ import enum
 import errno as _errno
 import socket
 import ssl
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -109,10 +110,6 @@ class ConnectError(OSError):
     else), and ``__cause__`` is an ``ExceptionGroup`` of all of them.
     """
 
-    code: str = "_OTHER"
-    hint: str = ""
-    help: Help = Help.SAME | Help.OTHER
-    target: str = ""
     address: Any = None
     family: int = 0
     stage: Stage = "connect"
@@ -123,6 +120,29 @@ class ConnectError(OSError):
     retry_after: float | None = None
 
     _cause: Cause | None = None
+
+    # An error is built on the path of every refused connect, and most are never looked at: what
+    # follows from the others is found out when it is asked for.
+
+    @cached_property
+    def code(self) -> str:
+        """The cause as one word."""
+        return "_OTHER" if self._cause is None else self._cause.code
+
+    @cached_property
+    def hint(self) -> str:
+        """A question or an advice."""
+        return "" if self._cause is None else self._cause.hint
+
+    @cached_property
+    def help(self) -> Help:
+        """What can help."""
+        return Help.SAME | Help.OTHER if self._cause is None else self._cause.help
+
+    @cached_property
+    def target(self) -> str:
+        """What was dialled."""
+        return "" if self.address is None else format_address(self.address)
 
     def __str__(self) -> str:
         """Say in one line: target, cause, addresses, count, seconds, hint."""
@@ -656,28 +676,45 @@ _CIRCUIT = Cause("circuit_open", CircuitOpen, _S, "breaker open for", "it failed
 KEPT_ATTEMPTS = 64
 
 
-def classify(number: int | None, stage: Stage, family: int, *, bound: bool, address: Any) -> Cause:
+_DEPENDS = {
+    _errno.EACCES,
+    _errno.EPERM,
+    _errno.EADDRNOTAVAIL,
+    _errno.EADDRINUSE,
+    _errno.EINVAL,
+    _errno.EAGAIN,
+    _errno.ENOPROTOOPT,
+    _errno.EOPNOTSUPP,
+}
+"""What has several causes, also on IP sockets."""
+
+_AF_INET6, _AF_UNIX = int(socket.AF_INET6), int(socket.AF_UNIX)
+
+
+def classify(number: int | None, stage: Stage, family: int, bound: bool, address: Any) -> Cause:
     """Find the row of the table: the number, read with stage, family and what was bound."""
     if number is None:
         return _OTHER
-    if family == socket.AF_UNIX:
+    if family == _AF_UNIX:
         if number == _errno.ECONNREFUSED:
             return _REFUSED_PATH
         if number in (_errno.EACCES, _errno.EPERM):
             return _ACCESS_PATH
+    elif number not in _DEPENDS:
+        return _BY_NUMBER.get(number, _OTHER)
     elif number == _errno.EADDRNOTAVAIL:
         # ip(7): bind() says it of a foreign address; connect() for want of a port (IPv4), or
         # of any source address at all (IPv6 on a host that has none).
         if stage == "bind":
             return _NOT_OURS
-        if family == socket.AF_INET6 and not bound:
+        if family == _AF_INET6 and not bound:
             return _NO_SOURCE
     elif number == _errno.EADDRINUSE:
         # bind(addr, 0) finds no free port: the same lack as connect()'s EADDRNOTAVAIL.
         if stage != "bind":
             return _PORTS
     elif number == _errno.EINVAL:
-        if family == socket.AF_INET6 and _lacks_scope(address):
+        if family == _AF_INET6 and _lacks_scope(address):
             return _NO_SCOPE
     elif number == _errno.EAGAIN:
         return _NO_PORT  # FreeBSD and macOS
@@ -701,26 +738,22 @@ def _make(
     cause: Cause,
     number: int | None,
     strerror: str,
-    *,
     stage: Stage,
-    target: str = "",
     address: Any = None,
     family: int = 0,
     elapsed: float = 0.0,
+    target: str = "",
 ) -> ConnectError:
     error = cause.type(number, strerror) if number is not None else cause.type(strerror)
-    # One dictionary for all fields: an error is built on the path of every refused connect.
-    error.__dict__ = {
+    error.__dict__ = fields = {
         "_cause": cause,
-        "code": cause.code,
-        "hint": cause.hint,
-        "help": cause.help,
-        "target": target or (format_address(address) if address is not None else ""),
         "address": address,
         "family": family,
         "stage": stage,
         "elapsed": elapsed,
     }
+    if target:
+        fields["target"] = target
     return error
 
 
@@ -735,16 +768,8 @@ def from_errno(
     elapsed: float = 0.0,
 ) -> ConnectError:
     """Build (not raise) the error for a number that the kernel gave at ``stage``."""
-    return _make(
-        classify(number, stage, family, bound=bound, address=address),
-        number,
-        _strerror(number),
-        stage=stage,
-        target=target,
-        address=address,
-        family=family,
-        elapsed=elapsed,
-    )
+    cause = classify(number, stage, family, bound, address)
+    return _make(cause, number, _strerror(number), stage, address, family, elapsed, target)
 
 
 def from_exception(
@@ -764,18 +789,10 @@ def from_exception(
     """
     if isinstance(exc, ConnectError) and exc._cause is not None:
         return exc
-    cause, number = _classify_exception(exc, stage, family, bound=bound, address=address)
+    cause, number = _classify_exception(exc, stage, family, bound, address)
     text = exc.strerror or (str(exc.args[0]) if exc.args else "") or type(exc).__name__
-    error = _make(
-        cause,
-        number,
-        text if isinstance(text, str) else str(text),
-        stage=stage,
-        target=target,
-        address=address,
-        family=family,
-        elapsed=elapsed,
-    )
+    text = text if isinstance(text, str) else str(text)
+    error = _make(cause, number, text, stage, address, family, elapsed, target)
     if isinstance(error, CertificateError):
         error.verify_code = getattr(exc, "verify_code", 0)
         error.verify_message = getattr(exc, "verify_message", "")
@@ -783,7 +800,7 @@ def from_exception(
 
 
 def _classify_exception(
-    exc: OSError, stage: Stage, family: int, *, bound: bool, address: Any
+    exc: OSError, stage: Stage, family: int, bound: bool, address: Any
 ) -> tuple[Cause, int | None]:
     number = exc.errno
     if isinstance(exc, ssl.SSLError):
@@ -805,7 +822,7 @@ def _classify_exception(
     windows = _WINERROR.get(getattr(exc, "winerror", None) or 0)
     if windows is not None:
         return _TABLE[windows], number
-    return classify(number, stage, family, bound=bound, address=address), number
+    return classify(number, stage, family, bound, address), number
 
 
 _BUILTINS: tuple[tuple[type[OSError], str], ...] = (
@@ -832,47 +849,31 @@ def timed_out(
     cause = _ATTEMPT_TIMED_OUT
     if whole:
         cause = _WAIT_TIMED_OUT if stage in ("connect", "wait") else _DEADLINE
-    return _make(
-        cause,
-        None,
-        "timed out",
-        stage=stage,
-        target=target,
-        address=address,
-        family=family,
-        elapsed=elapsed,
-    )
+    return _make(cause, None, "timed out", stage, address, family, elapsed, target)
 
 
 def connected_to_itself(*, address: Any, family: int, elapsed: float = 0.0) -> ConnectError:
     """Build the error for a TCP socket that met itself (simultaneous open, RFC 9293 3.5)."""
-    return _make(
-        _SELF,
-        _errno.ECONNREFUSED,
-        _strerror(_errno.ECONNREFUSED),
-        stage="verify",
-        address=address,
-        family=family,
-        elapsed=elapsed,
-    )
+    number = _errno.ECONNREFUSED
+    return _make(_SELF, number, _strerror(number), "verify", address, family, elapsed)
 
 
 def not_a_target(said: str) -> ConnectError:
     """Build the error for one of many targets that could not be parsed: ``said`` is why."""
     cause = _INVALID._replace(help=Help.NOTHING, phrase="not a target", hint=said)
-    return _make(cause, _errno.EINVAL, "Invalid target", stage="resolve")
+    return _make(cause, _errno.EINVAL, "Invalid target", "resolve")
 
 
 def lost(target: str, stopped: str, retry_after: float | None) -> ConnectError:
     """Build the error for a supervised connection that was lost and is not dialled again."""
-    error = _make(_RESET, _errno.ECONNRESET, "Connection lost", stage="connect", target=target)
+    error = _make(_RESET, _errno.ECONNRESET, "Connection lost", "connect", target=target)
     error.stopped, error.retry_after = stopped, retry_after
     return error
 
 
 def circuit_open(target: str, retry_after: float) -> ConnectError:
     """Build the error for a breaker that lets nothing through for ``retry_after`` seconds."""
-    error = _make(_CIRCUIT, None, "circuit open", stage="breaker", target=target)
+    error = _make(_CIRCUIT, None, "circuit open", "breaker", target=target)
     error.stopped = "open"
     error.retry_after = retry_after
     return error
@@ -880,7 +881,6 @@ def circuit_open(target: str, retry_after: float) -> ConnectError:
 
 def combine(
     attempts: Sequence[Attempt],
-    *,
     target: str,
     elapsed: float,
     count: int | None = None,
@@ -897,15 +897,15 @@ def combine(
         # The newest of those that rank first: it is what a person would see now.
         dominant = min((a.error for a in reversed(attempts)), key=_rank)
     error = type(dominant)(*dominant.args)
-    error.__dict__ = {
+    error.__dict__ = fields = {
         **dominant.__dict__,
         "target": target,
         "attempts": tuple(attempts[-KEPT_ATTEMPTS:]),
         "count": len(attempts) if count is None else count,
         "elapsed": elapsed,
-        "stopped": stopped,
-        "retry_after": retry_after,
     }
+    if stopped is not None:
+        fields["stopped"], fields["retry_after"] = stopped, retry_after
     if len(attempts) > 1:
         for attempt in attempts:
             error.help |= attempt.error.help

@@ -152,7 +152,6 @@ class Attempt(Event):
         round: int,
         address: Any,
         family: int,
-        *,
         stage: Stage,
         started: float,
         error: ConnectError,

@@ -3,7 +3,8 @@
 Readiness comes from an epoll of our own that the loop watches as one descriptor: to add and to
 remove a socket costs a fraction of what ``add_writer`` costs, on asyncio and on uvloop (see
 ``benchmarks/RESULTS.md``).  Where there is no epoll, ``add_writer`` does it.  All instants share
-one heap and one timer of the loop; most are cancelled before they come, and cost next to nothing.
+one heap and one timer of the loop.  Nearly all of them are cancelled before they come: then the
+timer is left as it is, to fire for nothing, which is far cheaper than one timer for each.
 
 Instants are on ``time.monotonic()``, not on the loop's clock: uvloop's has whole milliseconds,
 and its timers can fire a part of one too early.  What fired too early is armed again.
@@ -12,7 +13,6 @@ and its timers can fire a part of one too early.  What fired too early is armed 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
 import itertools
 import os
@@ -34,14 +34,24 @@ AT_ONCE = 64
 """How many connects may complete at once within one turn of the loop; the next one waits for the
 next turn, so that a program that dials in a tight loop still serves its other tasks."""
 
-A_DAY = 86400.0
-"""Seconds for a timer at most; what is later is armed again."""
+COUNTED = AT_ONCE // 2
+"""How many are counted before the loop is asked to say when its turn is over: a program that
+dials now and then need not ask at all.  They may be of several turns, and count for the last."""
+
+_ONCE = select.EPOLLOUT | select.EPOLLONESHOT if hasattr(select, "epoll") else 0
+# A descriptor that was closed while a copy of it is open cannot be taken out of an epoll: so each
+# is reported once only.
+
+AHEAD = 1.0
+"""Seconds for the timer at most: what is later is armed again, and what is left when nobody waits
+any more is soon gone."""
 
 
 class Inbox:
     """Where a coroutine finds what happened while it waited."""
 
-    future: Future[None] | None = None
+    _future: Future[None] | None = None
+    _timer: list[Any] | None = None
 
     def __init__(self) -> None:
         self.items: list[Any] = []
@@ -53,22 +63,35 @@ class Inbox:
 
     def wake(self) -> None:
         """Wake who waits, with nothing new."""
-        future = self.future
+        future = self._future
         if future is not None and not future.done():
             future.set_result(None)
 
+    def arrival(self, loop: AbstractEventLoop, poller: Poller, until: float) -> Future[None]:
+        """Return what to await if there are no items: done when one comes, or at ``until``.
+
+        Call ``arrived`` after it, however it ended.  (Not a coroutine: in a pending connect its
+        frame would be a tenth of all memory.)
+        """
+        future = self._future = loop.create_future()
+        if until != inf:
+            self._timer = poller.wake_at(loop, until, self)
+        return future
+
+    def arrived(self, poller: Poller) -> None:
+        """End a wait, however it ended."""
+        self._future = None
+        if self._timer is not None:
+            poller.cancel(self._timer)
+            self._timer = None
+
     async def wait(self, loop: AbstractEventLoop, poller: Poller, until: float) -> None:
         """Return when something was put, or at ``until``."""
-        if self.items:
-            return
-        self.future = loop.create_future()
-        timer = None if until == inf else poller.wake_at(loop, until, self)
-        try:
-            await self.future
-        finally:
-            self.future = None
-            if timer is not None:
-                poller.cancel(timer)
+        if not self.items:
+            try:
+                await self.arrival(loop, poller, until)
+            finally:
+                self.arrived(poller)
 
 
 class Poller:
@@ -82,7 +105,6 @@ class Poller:
         "_armed",
         "_cancelled",
         "_count",
-        "_epoll",
         "_heap",
         "_queue",
         "_scheduled",
@@ -148,9 +170,6 @@ class Poller:
         if self._cancelled == len(heap):
             heap.clear()
             self._cancelled = 0
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
         elif self._cancelled > 64 and self._cancelled * 2 > len(heap):
             heap[:] = [each for each in heap if each[2] is not None]
             heapq.heapify(heap)
@@ -159,9 +178,9 @@ class Poller:
     def _arm(self, loop: AbstractEventLoop, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._armed = when
-        delay = min(max(when - monotonic(), 0.0), A_DAY)
-        self._timer = loop.call_later(delay, self._fire, loop)
+        now = monotonic()
+        self._armed = when = min(max(when, now), now + AHEAD)
+        self._timer = loop.call_later(when - now, self._fire, loop)
 
     def _fire(self, loop: AbstractEventLoop) -> None:
         self._timer = None
@@ -186,11 +205,10 @@ class Poller:
 
         Who does not complete at once gives the turn back.
         """
-        if not self._scheduled:
-            self._scheduled = True
-            loop.call_soon(self._next_turn)
         if self._turns < AT_ONCE and not self._queue:
             self._turns += 1
+            if self._turns >= COUNTED and not self._scheduled:
+                self._schedule(loop)
             return None
         future = loop.create_future()
         self._queue.append(future)
@@ -201,6 +219,10 @@ class Poller:
         if self._turns > 0:
             self._turns -= 1
 
+    def _schedule(self, loop: AbstractEventLoop) -> None:
+        self._scheduled = True
+        loop.call_soon(self._next_turn)
+
     def _next_turn(self) -> None:
         self._turns = 0
         self._scheduled = False
@@ -209,8 +231,7 @@ class Poller:
             future = queue.popleft()
             if not future.done():
                 if not self._scheduled:
-                    self._scheduled = True
-                    future.get_loop().call_soon(self._next_turn)
+                    self._schedule(future.get_loop())
                 self._turns += 1
                 future.set_result(None)
 
@@ -236,8 +257,7 @@ class _Epoll:
         return self._epoll.fileno()
 
     def add(self, loop: AbstractEventLoop, fd: int, inbox: Inbox, item: Any) -> None:
-        # Once: a descriptor that was closed while a copy of it is open cannot be taken out.
-        self._epoll.register(fd, select.EPOLLOUT | select.EPOLLONESHOT)
+        self._epoll.register(fd, _ONCE)
         stale = self._waiting.get(fd)
         self._waiting[fd] = (inbox, item)
         if stale is not None:
@@ -249,14 +269,18 @@ class _Epoll:
         entry = self._waiting.get(fd)
         if entry is not None and entry[1] is item:
             del self._waiting[fd]
-            with contextlib.suppress(OSError):  # closed by its owner, and so no longer in the set
-                self._epoll.unregister(fd)
+            self._forget(fd)
+
+    def _forget(self, fd: int) -> None:
+        try:  # noqa: SIM105  # contextlib.suppress costs more than the system call
+            self._epoll.unregister(fd)
+        except OSError:  # closed by its owner, and so no longer in the set
+            pass
 
     def dispatch(self) -> None:
         for fd, _ in self._epoll.poll(0):
             entry = self._waiting.pop(fd, None)
-            with contextlib.suppress(OSError):
-                self._epoll.unregister(fd)
+            self._forget(fd)
             if entry is not None:
                 entry[0].put(entry[1])
 

@@ -63,9 +63,10 @@ __all__ = [
     "ATTEMPT_TIMEOUT",
     "LEAST_SHARE",
     "Candidate",
+    "Lone",
     "Race",
-    "first",
     "interleaved",
+    "limit",
     "pause",
 ]
 
@@ -90,17 +91,74 @@ class Candidate:
         "tries",
     )
 
-    def __init__(self, endpoint: Endpoint, target: int) -> None:
+    def __init__(
+        self, endpoint: Endpoint, target: int, number: int = 0, started: float = 0.0
+    ) -> None:
         self.endpoint = endpoint
         self.target = target
-        self.number = 0  # its place in the order of starts, 0 while it waits
-        self.tries = 0
-        self.started = 0.0
+        self.number = self.tries = number  # its place in the order of starts, 0 while it waits
+        self.started = started
         self.limit = inf
         self.resume: float | None = None  # when to make it again, while it pauses
         # For the one who carries the decisions out; the race does not look at these.
         self.sock: socket | None = None
         self.error: Any = None
+
+
+class Lone:
+    """The rest of a race whose only address was begun: it connects, fails, or its time is up.
+
+    What :class:`Race` says of attempts that run, and all there is to say for most calls.
+    """
+
+    __slots__ = ("number", "running")
+
+    def __init__(self, candidate: Candidate) -> None:
+        self.number = candidate.number
+        self.running = [candidate]
+
+    def failed(self, candidate: Candidate, now: float, *, local: bool = False) -> None:
+        """Take note that an attempt failed; ``local``: for want of something of this host."""
+        self.running.remove(candidate)
+        candidate.resume = None
+
+    def again(self, candidate: Candidate, now: float) -> None:
+        """Take note that an attempt must be made again with a fresh socket, after ``pause``."""
+        candidate.resume = now + pause(candidate.tries)
+
+    def start(self, now: float) -> Candidate | None:
+        """Return the candidate to dial now, or None if there is nothing to start at ``now``."""
+        for paused in self.running:
+            if paused.resume is not None and paused.resume <= now < paused.limit:
+                paused.resume = None
+                paused.tries += 1
+                return paused
+        return self._begin_next(now)
+
+    def _begin_next(self, now: float) -> Candidate | None:
+        return None
+
+    def expired(self, now: float) -> list[Candidate]:
+        """Return the running candidates whose time is up; tell ``failed`` of each."""
+        late = []
+        for candidate in self.running:
+            if candidate.limit <= now:
+                late.append(candidate)  # noqa: PERF401  # a comprehension is a call on 3.11
+        return late
+
+    def wake(self, now: float) -> float:
+        """Return the instant at which ``start`` or ``expired`` may have something to say."""
+        when = inf
+        for candidate in self.running:
+            if candidate.limit < when:
+                when = candidate.limit
+            if candidate.resume is not None and candidate.resume < when:
+                when = candidate.resume
+        return when
+
+    def over(self, now: float) -> bool:
+        """Tell whether nothing runs and nothing can start any more: the round has failed."""
+        return not self.running
 
 
 class _Target:
@@ -112,7 +170,7 @@ class _Target:
     held: float | None = None  # until when IPv4 waits for IPv6
 
 
-class Race:
+class Race(Lone):
     """The state of one round over all addresses of a call.
 
     Args:
@@ -142,13 +200,10 @@ class Race:
         "_resolution_delay",
         "_slots",
         "_targets",
-        "number",
-        "running",
     )
 
     def __init__(
         self,
-        *,
         targets: int = 1,
         delay: float | None = 0.25,
         resolution_delay: float = 0.05,
@@ -224,67 +279,55 @@ class Race:
             self._newest = None
             self._next_start = now
 
-    def again(self, candidate: Candidate, now: float) -> None:
-        """Take note that an attempt must be made again with a fresh socket, after ``pause``."""
-        candidate.resume = now + pause(candidate.tries)
+    def adopt(self, endpoints: Sequence[Endpoint], candidate: Candidate, now: float) -> None:
+        """Take all addresses of the only target, in the order to dial; the first was begun.
 
-    def adopt(self, candidate: Candidate, endpoints: Sequence[Endpoint], now: float) -> None:
-        """Take over the first address of the only target, begun already (:func:`first`)."""
+        Most calls need no race at all, since the first address connects at once: so it can be
+        begun before there is one.  Nothing was to be decided until then.
+        """
         place = self._targets[0]
-        place.order = (candidate,)
-        self._newest = candidate
-        self._last_start = candidate.started
-        if self._delay is not None:
-            self._next_start = candidate.started + self._delay
-        self.number = candidate.number
-        self.running.append(candidate)
-        if len(endpoints) > 1:
-            self.offer(0, endpoints, now)
-        else:
-            place.awaited = False
+        place.awaited = False
+        place.waiting = [Candidate(endpoint, 0) for endpoint in endpoints[1:]]
+        place.order = (candidate, *place.waiting)
+        self._begin(candidate, now, len(endpoints))
 
     # What the race answers -----------------------------------------------------------------------
 
-    def start(self, now: float) -> Candidate | None:
-        """Return the candidate to dial now, or None if there is nothing to start at ``now``."""
-        running = self.running
-        for paused in running:
-            if paused.resume is not None and paused.resume <= now < paused.limit:
-                paused.resume = None
-                paused.tries += 1
-                return paused
+    def _begin_next(self, now: float) -> Candidate | None:
         when, candidate = self._next(now)
         if candidate is None or when > now:
             return None
         if now >= self._deadline and self.number:
             return None  # out of time; only a call that has tried nothing yet tries once
-        candidate.limit = self._limit(now)
-        del self._targets[candidate.target].waiting[0]
-        self.number = candidate.number = self.number + 1
+        candidate.number = self.number + 1
         candidate.tries = 1
         candidate.started = now
+        unstarted = 0
+        for place in self._targets:
+            unstarted += len(place.waiting)
+        self._begin(candidate, now, unstarted)
+        del self._targets[candidate.target].waiting[0]
+        return candidate
+
+    def _begin(self, candidate: Candidate, now: float, unstarted: int) -> None:
+        """Take note that a candidate starts, one of so many that had not."""
+        follows = self._more_rounds
+        for place in self._targets:
+            if place.awaited:
+                follows = True
+        candidate.limit = limit(
+            now, self._deadline, self._attempt_timeout, unstarted, self._slots, follows
+        )
+        self.number = candidate.number
         self._newest = candidate
         self._last_start = now
         if self._delay is not None:
             self._next_start = now + self._delay
-        running.append(candidate)
-        return candidate
-
-    def expired(self, now: float) -> list[Candidate]:
-        """Return the running candidates whose time is up; tell ``failed`` of each."""
-        return [candidate for candidate in self.running if candidate.limit <= now]
+        self.running.append(candidate)
 
     def wake(self, now: float) -> float:
         """Return the instant at which ``start`` or ``expired`` may have something to say."""
-        when = self._next(now)[0]
-        if when > self._deadline:
-            when = self._deadline
-        for candidate in self.running:
-            if candidate.resume is not None and candidate.resume < when:
-                when = candidate.resume
-            if candidate.limit < when:
-                when = candidate.limit
-        return when
+        return min(self._next(now)[0], self._deadline, super().wake(now))
 
     def over(self, now: float) -> bool:
         """Tell whether nothing runs and nothing can start any more: the round has failed."""
@@ -317,16 +360,6 @@ class Race:
                 overtaking = True
         return waiting, None
 
-    def _limit(self, now: float) -> float:
-        """Compute the instant until which the attempt that starts now may take."""
-        unstarted = 0
-        follows = self._more_rounds
-        for place in self._targets:
-            unstarted += len(place.waiting)
-            if place.awaited:
-                follows = True
-        return limit(now, self._deadline, self._attempt_timeout, unstarted, self._slots, follows)
-
 
 def limit(
     now: float,
@@ -342,40 +375,16 @@ def limit(
     other addresses or another round may come as well.
     """
     until = deadline
-    if unstarted > 1:
-        follows = True
+    if unstarted > slots:
         left = max(deadline - now, 0.0)
         share = max(left / ceil(unstarted / slots), LEAST_SHARE)
         if share < left:
             until = now + share
     if attempt_timeout is None:
-        if not follows:
+        if not follows and unstarted < 2:
             return until
         attempt_timeout = ATTEMPT_TIMEOUT
     return min(until, now + attempt_timeout)
-
-
-def first(
-    endpoints: Sequence[Endpoint],
-    now: float,
-    deadline: float,
-    attempt_timeout: float | None,
-    slots: int,
-    more: bool,
-) -> Candidate:
-    """Begin with the first of all addresses there are, before there is a race.
-
-    It starts at once, so there is nothing to decide until it turns out not to connect at once;
-    most calls need no race at all.  ``more``: another round can follow.
-    """
-    candidate = Candidate(endpoints[0], 0)
-    candidate.number = candidate.tries = 1
-    candidate.started = now
-    addresses = len(endpoints)
-    if addresses > 1:
-        addresses = len({(endpoint[0], endpoint[4]) for endpoint in endpoints})
-    candidate.limit = limit(now, deadline, attempt_timeout, addresses, slots, more)
-    return candidate
 
 
 def interleaved(endpoints: Sequence[Endpoint], first: int) -> list[Endpoint]:

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import uvloop
 
+from aioconnect import poller
+
 from .conftest import descriptors
 
 if TYPE_CHECKING:
@@ -148,11 +150,14 @@ class Steps:
         self.loop.timers[:] = pending
         left = {handle for handle, _ in pending}
         left.update(h for h in getattr(self.loop, "_scheduled", ()) if not h.cancelled())
+        watcher = poller.of(self.loop)
+        left.discard(watcher._timer)  # fires once for nothing, and is gone
         return Account(
             frozenset(descriptors().items()),
             frozenset(polled()),
             frozenset(asyncio.all_tasks(self.loop)),
             frozenset(left),
+            frozenset(tie for _, tie, inbox in watcher._heap if inbox is not None),
         )
 
 
@@ -165,6 +170,8 @@ class Account(NamedTuple):
     """What every epoll of this process watches, from the kernel."""
     tasks: frozenset[asyncio.Task[Any]]
     timers: frozenset[asyncio.TimerHandle]
+    instants: frozenset[int]
+    """What the poller of the loop is to wake somebody at."""
 
     def difference(self, before: Account) -> dict[str, Any]:
         """Name what is more, or less, than before."""

@@ -361,11 +361,10 @@ async def test_many_instants_that_are_taken_back_do_not_pile_up(dead: tuple[str,
         watcher.cancel(each)
         watcher.cancel(each)  # twice is once
     assert not watcher._heap
-    assert watcher._timer is None
 
 
-async def test_no_timer_is_left_when_nobody_waits(dead: tuple[str, int]) -> None:
-    """Neither after a success nor after a failure, with others that came and went meanwhile."""
+async def test_no_timer_stays_when_nobody_waits(dead: tuple[str, int]) -> None:
+    """Neither after a success nor after a failure: the one there was fires once for nothing."""
     with listen() as server, refusing() as nobody:
         live = server.getsockname()
         calls = [
@@ -380,8 +379,28 @@ async def test_no_timer_is_left_when_nobody_waits(dead: tuple[str, int]) -> None
             else:
                 assert isinstance(outcome, ConnectError)
     watcher = poller.of(asyncio.get_running_loop())
-    assert watcher._timer is None
     assert not watcher._heap
+    await asyncio.sleep(poller.AHEAD + 0.1)
+    assert watcher._timer is None
+
+
+async def test_one_timer_serves_for_thousands(dead: tuple[str, int]) -> None:
+    """Also when each waits alone, and goes before the next one comes."""
+    loop = asyncio.get_running_loop()
+    watcher, inbox = poller.of(loop), poller.Inbox()
+    armed = set()
+    for _ in range(1000):
+        watcher.cancel(watcher.wake_at(loop, time.monotonic() + 30, inbox))
+        armed.add(id(watcher._timer))
+    assert len(armed) == 1
+
+
+async def test_an_instant_far_away_is_kept() -> None:
+    """The timer is armed for a second at most, and again until the instant has come."""
+    loop = asyncio.get_running_loop()
+    until = time.monotonic() + 2.2
+    await poller.Inbox().wait(loop, poller.of(loop), until)
+    assert until <= time.monotonic() < until + 1
 
 
 # What is kept for a loop, and for how long --------------------------------------------------------

@@ -27,8 +27,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aioconnect.race import LEAST_SHARE, Candidate, Race, pause
-from aioconnect.race import first as begin_with_first
+from aioconnect.race import LEAST_SHARE, Candidate, Lone, Race, interleaved, limit, pause
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -142,9 +141,10 @@ class Simulation:
         self.started = self.now = started
         self.deadline = started + options.pop("timeout", 30.0)
         self.slots = 1 if options.get("delay", 0.25) is None else options.get("slots", 6)
-        self.race = Race(
+        self.names = Race(
             targets=len(row.targets), started=started, deadline=self.deadline, **options
         )
+        self.race: Lone = self.names
         self.log: list[str] = []
         self.starts: list[tuple[float, Candidate]] = []
         self.failures: list[tuple[float, Candidate, Candidate]] = []  # and the newest by then
@@ -225,21 +225,21 @@ class Simulation:
     def _offer(self, target: int, answer: Answer) -> None:
         self._known[target] += answer.addresses
         endpoints = [endpoint(address) for address in self._in_order(self._known[target])]
-        self.race.offer(target, endpoints, self.now, tuple(self._awaited[target]))
+        self.names.offer(target, endpoints, self.now, tuple(self._awaited[target]))
 
     def _begin_with_first(self) -> None:
         ((answer,),) = self.row.targets
         options = self.row.options
         endpoints = [endpoint(address) for address in self._in_order(answer.addresses)]
-        candidate = begin_with_first(
-            endpoints,
-            self.now,
-            self.deadline,
-            options.get("attempt_timeout"),
-            self.slots,
-            options.get("more_rounds", False),
-        )
-        self.race.adopt(candidate, endpoints, self.now)
+        endpoints = interleaved(endpoints, options.get("interleave", 1))
+        candidate = Candidate(endpoints[0], 0, 1, self.now)
+        if len(endpoints) > 1:
+            self.names.adopt(endpoints, candidate, self.now)
+        else:
+            more = options.get("more_rounds", False)
+            most = options.get("attempt_timeout")
+            candidate.limit = limit(self.now, self.deadline, most, 1, self.slots, more)
+            self.race = Lone(candidate)
         self._begin(candidate)
 
     def _start_all(self) -> bool:
