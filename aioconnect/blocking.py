@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import attempt, wait
-from .dialer import Dialer, check_family
+from .dialer import check_family, with_options
 from .options import check_limit
 from .polling import PollCall, drive
 from .targets import parse_all
@@ -44,7 +44,7 @@ def connect(
         ConnectError: no connection.
         ValueError, TypeError: bad input, before any I/O.
     """
-    dialer = Dialer(**options)
+    dialer = with_options(options)
     call = PollCall(check_family(parse_all(target, port), dialer), dialer)
     try:
         if not call.start():

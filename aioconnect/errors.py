@@ -751,6 +751,8 @@ def _make(
         "family": family,
         "stage": stage,
         "elapsed": elapsed,
+        "attempts": (),  # a dictionary of this size has room for what `combine` adds to its copy
+        "count": 0,
     }
     if target:
         fields["target"] = target
@@ -897,13 +899,11 @@ def combine(
         # The newest of those that rank first: it is what a person would see now.
         dominant = min((a.error for a in reversed(attempts)), key=_rank)
     error = type(dominant)(*dominant.args)
-    error.__dict__ = fields = {
-        **dominant.__dict__,
-        "target": target,
-        "attempts": tuple(attempts[-KEPT_ATTEMPTS:]),
-        "count": len(attempts) if count is None else count,
-        "elapsed": elapsed,
-    }
+    error.__dict__ = fields = dominant.__dict__.copy()
+    fields["target"] = target
+    fields["attempts"] = tuple(attempts[-KEPT_ATTEMPTS:])
+    fields["count"] = len(attempts) if count is None else count
+    fields["elapsed"] = elapsed
     if stopped is not None:
         fields["stopped"], fields["retry_after"] = stopped, retry_after
     if len(attempts) > 1:

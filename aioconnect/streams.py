@@ -16,7 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import engine, errors, events
-from .dialer import DEFAULTS, check_family
+from .dialer import DEFAULTS, check_family, with_options
 from .options import ConnectOptions
 from .targets import Target, parse_all
 
@@ -134,7 +134,7 @@ async def create_with(
     if keywords:
         own, tls = _split(keywords)
         if own:
-            dialer = dialer.replace(**own)
+            dialer = with_options(own) if dialer is DEFAULTS else dialer.replace(**own)
         sock = tls.pop("sock", None)
         all_errors = tls.pop("all_errors", False)
         dialer = _with_proto_and_flags(dialer, tls)

@@ -93,8 +93,8 @@ def parse_all(
         ValueError: it cannot mean anything, or could mean two things.
         TypeError: it is of a wrong type.
     """
-    if port is not None and isinstance(target, str):
-        return parse_host(target, port).alone
+    if isinstance(target, str):
+        return (_parse_text(target) if port is None else parse_host(target, port)).alone
     if isinstance(target, list):
         if not target:
             raise ValueError("an empty list of targets")

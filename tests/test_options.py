@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import inspect
 import math
 import pickle
 import socket
 import ssl
+import weakref
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -22,9 +24,11 @@ from hypothesis import strategies as st
 import aioconnect
 import aioconnect.blocking
 from aioconnect import Dialer, retry
+from aioconnect.dialer import with_options
 from aioconnect.options import ConnectOptions, Options, TargetOptions
 
 from .conftest import descriptors
+from .net import refusing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -620,3 +624,41 @@ async def test_tls_over_a_path_needs_a_name() -> None:
     """A path is nothing that a certificate could be for."""
     with pytest.raises(ValueError, match="server_hostname"):
         await aioconnect.open_connection("unix:/run/db.sock", ssl=True)
+
+
+# What calls share ---------------------------------------------------------------------------------
+
+
+def test_calls_with_the_same_numbers_share_a_dialer() -> None:
+    """They are checked once; a number of another type is another number, and checked anew."""
+    first = with_options({"timeout": 1, "max_concurrent": 3})
+    assert with_options({"timeout": 1, "max_concurrent": 3}) is first
+    assert with_options({}) is with_options({})
+    assert first == Dialer(timeout=1, max_concurrent=3)
+    with pytest.raises(TypeError, match="timeout"):
+        with_options({"timeout": True, "max_concurrent": 3})
+    with pytest.raises(TypeError, match="max_concurrent"):
+        with_options({"timeout": 1, "max_concurrent": 3.0})
+    assert with_options({"timeout": 2}).timeout == 2
+
+
+def test_what_cannot_be_hashed_is_refused_for_what_it_is() -> None:
+    """Not for that it cannot be hashed."""
+    with pytest.raises(TypeError, match="timeout is seconds as a number") as caught:
+        with_options({"timeout": [1]})
+    assert caught.value.__context__ is None
+
+
+def test_a_hook_is_kept_by_nobody() -> None:
+    """Only numbers are shared: an object lives no longer than the call that it was given to."""
+
+    class Observer:
+        def __call__(self, event: object) -> None: ...
+
+    observer = Observer()
+    gone = weakref.ref(observer)
+    with pytest.raises(ConnectionRefusedError), refusing() as nobody:
+        aioconnect.blocking.connect(*nobody, on_event=observer, timeout=5)
+    del observer
+    gc.collect()
+    assert gone() is None
