@@ -18,9 +18,10 @@ import heapq
 import os
 import resource
 import socket
+import struct
 from collections import deque
 from collections.abc import AsyncIterable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import count
 from logging import DEBUG
 from math import inf
@@ -56,12 +57,18 @@ LEAST_PAUSE, MOST_PAUSE = 0.01, 1.0
 GROW_EVERY = 0.5
 """Seconds after which half as many again may be in flight, when nothing is lacking any more."""
 
+LOOK = 2
+"""Turns of the loop after which it has reported what was ready before them: in the first it looks,
+and who it tells comes behind us."""
+
 AHEAD = 64
 """How many targets may wait for a port before no more are read to find another destination."""
 
 EVERYWHERE = (errors.TooManyOpenFiles, errors.NoBuffers)
 LACKING = (*EVERYWHERE, errors.PortsExhausted)
 """What this host lacks for a moment: for all that is dialled, or for one destination."""
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 _NOTHING: Any = object()
 """Stands for a target that is not there: not yet, or not any more."""
@@ -202,6 +209,7 @@ class ConnectMany:
         self._state = "new"
         self._inbox = poller.Inbox()
         self._turn: asyncio.Future[None] | None = None  # of the loop, to be awaited
+        self._looked = 0.0  # until when the loop has reported what was ready
 
         # What is read.
         self._iterator: Iterator[AnyTarget] | None = None
@@ -211,10 +219,11 @@ class ConnectMany:
         self._count = 0
         self._exhausted = False
 
-        # What waits, for its host or its instant, and what is in flight.
+        # What waits for its host, for an instant, or for its turn; and what is in flight.
         self._parked: dict[str, deque[_Entry]] = {}
         self._n_parked = 0
-        self._again: list[tuple[float, int, _Entry]] = []  # instant, index
+        self._later: list[tuple[float, int, _Entry]] = []
+        self._again: list[tuple[int, _Entry]] = []  # that which was read first comes first
         self._flying: set[_Entry] = set()
         self._hosts: dict[str, int] = {}  # how many of them fly to each, with `per_host`
         self._ready: deque[_Entry] = deque()
@@ -225,6 +234,7 @@ class ConnectMany:
         self._done: deque[ConnectResult] = deque()
         self._held: dict[int, ConnectResult | None] = {}  # not their turn yet (ordered)
         self._next = 0  # the index whose turn it is (ordered)
+        self._urgent = -1  # the index for which others have given up what it lacked
 
         # Nobody is to be told or asked: one address needs no call to be dialled once.
         hooks = (dialer.on_event, dialer.breaker, dialer.budget, dialer.retry, per_host)
@@ -234,6 +244,7 @@ class ConnectMany:
         self._short: dict[str, tuple[float, float]] = {}
         self._room = limit
         self._grow_at = 0.0
+        self._resume = inf  # the instant at which something may start again
 
     async def __aenter__(self) -> Self:
         if self._state != "new":
@@ -257,7 +268,9 @@ class ConnectMany:
 
     async def __aexit__(self, *exc_info: object) -> None:
         self._state = "closed"
-        reader = self._reader
+        self._source = ()  # the caller's, and not to be kept alive
+        self._iterator = None
+        reader, self._reader = self._reader, None  # what ended it refers to us
         if reader is not None:
             reader.cancel()
         try:
@@ -279,10 +292,14 @@ class ConnectMany:
         self._state = "iterating"
         try:
             while True:
-                self._advance()
-                if done:
+                if not self._advance():
+                    now = monotonic()
+                    for _ in range(LOOK):
+                        await asyncio.sleep(0)
+                    self._looked = now
+                elif done:
                     return done.popleft()
-                if self._turn is not None:
+                elif self._turn is not None:
                     await self._turn
                 elif self._is_over():
                     raise StopAsyncIteration
@@ -296,8 +313,12 @@ class ConnectMany:
 
     # The work ------------------------------------------------------------------------------------
 
-    def _advance(self) -> None:
-        """Do what can be done without waiting."""
+    def _advance(self) -> bool:
+        """Do what can be done without waiting; False if the loop must look what is ready first.
+
+        Who iterates may have kept the loop from looking for long, and what connected meanwhile is
+        not late: so no time is up before the loop was asked after its instant.
+        """
         ready = self._ready
         while ready:
             entry = ready.popleft()
@@ -307,38 +328,53 @@ class ConnectMany:
         now = monotonic()
         timers = self._timers
         while timers and timers[0][0] <= now:
-            when, _, entry = heapq.heappop(timers)
-            if entry.until == when and entry in self._flying:
+            when, _, entry = timers[0]
+            waits = entry.until == when and entry in self._flying
+            if waits and when > self._looked:
+                return False
+            heapq.heappop(timers)
+            if waits:
                 entry.until = inf
                 self._step(entry, now)
         if self._turn is not None and self._turn.done():
             self._turn = None
         if now >= self._deadline:
+            if self._looked < self._deadline:
+                return False
             self._end(now)
         elif self._turn is None:
             self._fill(now)
+        return True
 
     def _fill(self, now: float) -> None:
         """Start what there is room for."""
         if self._room < self._limit and now >= self._grow_at:
             self._room = min(self._limit, self._room + max(1, self._room // 2))
             self._grow_at = now + GROW_EVERY
-        pace, again = self._pace, self._again
-        while not self._is_full():
-            if not again and self._exhausted:
+        pace, again, later = self._pace, self._again, self._later
+        self._resume = inf
+        while True:
+            while later and later[0][0] <= now:
+                heapq.heappush(again, heapq.heappop(later)[1:])
+            if self._is_full() or (not again and self._exhausted):
                 return
+            if self._urgent == self._next and not (again and again[0][0] == self._next):
+                return  # or another would take what was given up for that one
             if pace is not None or self._short:
                 now = monotonic()
-                if now < self._gate():
+                gate = self._gate()
+                if now < gate:
+                    self._resume = gate
                     return
             self._turn = self._poller.takes_turn(self._loop)
             if self._turn is not None:
                 return
-            if again and again[0][0] <= now:
-                self._start(heapq.heappop(again)[2], now)
+            if again:
+                self._start(heapq.heappop(again)[1], now)
                 continue
             given = self._read_one()
             if given is _NOTHING:
+                self._poller.gives_turn_back()
                 return
             result = self._result(given)
             targets = self._parse(result)
@@ -351,11 +387,14 @@ class ConnectMany:
 
     def _is_full(self) -> bool:
         taken = len(self._flying) + len(self._done)
-        # One may always fly: the results that are held wait for one that comes before them.
-        return taken > 0 and taken + len(self._held) >= self._room
+        if taken == 0 or taken + len(self._held) < self._room:
+            return False
+        # That for which the results that are held wait may always start.
+        return not (self._held and self._again and self._again[0][0] == self._next)
 
     def _is_over(self) -> bool:
-        return self._exhausted and not (self._flying or self._again or self._n_parked)
+        waiting = self._again or self._later or self._n_parked
+        return self._exhausted and not (self._flying or waiting)
 
     def _gate(self) -> float:
         """Return the instant before which nothing may start."""
@@ -364,27 +403,26 @@ class ConnectMany:
 
     def _wake_at(self) -> float:
         """Return the instant at which there is something to do, if nothing happens before."""
-        when = self._deadline
+        when = min(self._deadline, self._resume)
         if self._timers:
             when = min(when, self._timers[0][0])
         if self._room < self._limit:
             when = min(when, self._grow_at)
-        if not self._is_full():
-            gate = self._gate()
-            if self._again:
-                when = min(when, max(gate, self._again[0][0]))
-            if not self._exhausted and gate > monotonic():
-                when = min(when, gate)
+        if self._later:
+            when = min(when, self._later[0][0])
         return when
 
     # What is dialled next -----------------------------------------------------------------------
 
     def _read_one(self) -> Any:
         """Return the next target, ``_NOTHING`` if there is none (now)."""
-        if self._n_parked >= self._limit or len(self._again) >= AHEAD or self._exhausted:
+        if self._exhausted or self._n_parked >= self._limit or len(self._later) >= AHEAD:
             return _NOTHING
-        if self._ordered and self._count - self._next + len(self._done) >= self._limit:
-            return _NOTHING
+        window = self._limit
+        if self._ordered:
+            window += self._next - len(self._done) - self._count
+            if window <= 0:
+                return _NOTHING
         if self._iterator is not None:
             given = next(self._iterator, _NOTHING)
             self._exhausted = given is _NOTHING
@@ -395,10 +433,14 @@ class ConnectMany:
         assert reader is not None
         if reader.done():
             self._exhausted = True
-            reader.result()  # what the caller's iterable raised comes out unchanged
+            try:
+                reader.result()  # what the caller's iterable raised comes out unchanged
+            finally:
+                del reader  # it refers to what is raised, and that to this frame
         else:
-            taken = len(self._flying) + len(self._done) + len(self._held)
-            self._wanted = 1 if self._pace is not None else max(1, self._room - taken)
+            room = max(1, self._room - len(self._flying) - len(self._done) - len(self._held))
+            room = min(room, window, self._limit - self._n_parked, AHEAD - len(self._later))
+            self._wanted = room if self._pace is None else 1
             self._asked.set()
         return _NOTHING
 
@@ -448,29 +490,28 @@ class ConnectMany:
             return False
         if not entry.hosts:
             entry.hosts = tuple(dict.fromkeys([_host(target) for target in entry.targets()]))
-        for host in entry.hosts:
-            if self._hosts.get(host, 0) >= self._per_host:
-                self._park(entry, host)
-                return True
-        return False
+        full = [host for host in entry.hosts if self._hosts.get(host, 0) >= self._per_host]
+        if full:
+            self._park(entry, full)
+        return bool(full)
 
     def _retry(self, entry: _Entry, when: float) -> None:
-        """Start an entry at that instant; of several, that which was read first."""
+        """Start an entry when there is room, at that instant or later."""
         entry.waited = True
-        heapq.heappush(self._again, (when, entry.result.index, entry))
+        heapq.heappush(self._later, (when, entry.result.index, entry))
 
-    def _park(self, entry: _Entry, host: str) -> None:
-        """Let an entry wait until another one leaves the host."""
-        queue = self._parked.setdefault(host, deque())
+    def _park(self, entry: _Entry, full: list[str]) -> None:
+        """Let an entry wait until another one leaves the first of the hosts that are full."""
+        queue = self._parked.setdefault(full[0], deque())
         if entry.waited:
             queue.appendleft(entry)
         else:
             queue.append(entry)
         entry.waited = True
         self._n_parked += 1
-        for other in entry.hosts:
-            if other != host:
-                self._unpark(other)  # this one may have been let go for the place there
+        for host in entry.hosts:
+            if host not in full:
+                self._unpark(host)  # this one may have been let go for the place there
 
     def _unpark(self, host: str) -> None:
         queue = self._parked.get(host)
@@ -538,10 +579,12 @@ class ConnectMany:
 
     def _start(self, entry: _Entry, now: float) -> None:
         """Start an entry, unless there is no port for its host or no room there."""
-        if not self._must_wait(entry, now):
-            if self._pace is not None:
-                self._pace.take(now)
-            self._launch(entry, now)
+        if self._must_wait(entry, now):
+            self._poller.gives_turn_back()
+            return
+        if self._pace is not None:
+            self._pace.take(now)
+        self._launch(entry, now)
 
     def _launch(self, entry: _Entry, now: float) -> None:
         if entry.waited:
@@ -566,6 +609,8 @@ class ConnectMany:
         entry.steps = entry.run()
         self._flying.add(entry)
         self._step(entry, monotonic())
+        if entry in self._flying:
+            self._poller.gives_turn_back()
 
     def _step(self, entry: _Entry, now: float) -> None:
         """Let a call go on until it must wait again, or ends."""
@@ -619,9 +664,9 @@ class ConnectMany:
 
     def _leave(self, entry: _Entry) -> None:
         """Make room at the hosts of an entry that is no longer in flight."""
-        if self._short and entry.lack is None:  # what was lacking was there
-            self._short.pop("", None)
-            self._short.pop(entry.host(), None)
+        if self._short and entry.lack is None:
+            self._is_there("")
+            self._is_there(entry.host())
         for host in entry.hosts:
             left = self._hosts[host] - 1
             if left:
@@ -668,26 +713,47 @@ class ConnectMany:
             self._room = max(1, min(self._room, len(self._flying) + sockets))
             self._grow_at = now + GROW_EVERY
         self._retry(entry, until)
-        if not self._flying and not self._done:
-            self._take_back(host, until)
+        if entry.result.index == self._next and not self._done:
+            self._take_back(host, lack, until)
         tell(self._dialer.on_event, events.SlowedDown(now, entry.text, self._room, lack))
 
-    def _take_back(self, host: str, until: float) -> None:
+    def _is_there(self, host: str) -> None:
+        """Take note that what was lacking is not: who waits for it goes before who comes now."""
+        if self._short.pop(host, None) is None:
+            return
+        waiting = self._later.copy()
+        self._later.clear()
+        for waits in waiting:
+            if not host or waits[2].host() == host:
+                heapq.heappush(self._again, waits[1:])
+            else:
+                heapq.heappush(self._later, waits)
+
+    def _take_back(self, host: str, lack: errors.ConnectError, until: float) -> None:
         """Give up the last of the connections that wait for their turn, and make it again later.
 
         What they wait for cannot be had while they have it.
         """
-        for index in sorted(self._held, reverse=True):
-            result = self._held[index]
-            if result is None or result.socket is None:
-                continue
-            entry = self._entry(parse_all(result.target), result)
-            if host in ("", entry.host()):
-                del self._held[index]
-                result.socket.close()
-                result.socket = None
-                self._retry(entry, until)
-                return
+        waiting = [
+            result
+            for _, result in sorted(self._held.items(), reverse=True)
+            if result is not None and result.socket is not None
+        ]
+        if not waiting:
+            return
+        result = waiting[0]
+        if host:  # a port is free for another connection to the same address
+            wanted = [failed.address for failed in lack.attempts]
+            result = next((each for each in waiting if _peer(each) in wanted), result)
+        self._urgent = self._next
+        del self._held[result.index]
+        assert result.socket is not None
+        with suppress(OSError):
+            # A plain close would keep the port, until the peer closes and for a minute after it.
+            result.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        result.socket.close()
+        result.socket = None
+        self._retry(self._entry(parse_all(result.target), result), until)
 
     # The end -------------------------------------------------------------------------------------
 
@@ -700,7 +766,8 @@ class ConnectMany:
             self._exhausted = True
             if self._reader is not None:
                 self._reader.cancel()
-        waiting = [entry for _, _, entry in self._again]
+        waiting = [entry for _, entry in self._again]
+        waiting += [entry for _, _, entry in self._later]
         for parked in self._parked.values():
             waiting += parked
         while self._read:
@@ -708,6 +775,7 @@ class ConnectMany:
             if (targets := self._parse(result)) is not None:
                 waiting.append(self._entry(targets, result))
         self._again.clear()
+        self._later.clear()
         self._parked.clear()
         self._n_parked = 0
         for entry in sorted(waiting, key=lambda entry: entry.result.index):
@@ -731,8 +799,8 @@ class ConnectMany:
             for entry in self._flying:
                 if entry.steps is not None:
                     stack.callback(entry.steps.close)
-            kept: tuple[Any, ...] = (self._read, self._parked, self._again, self._flying)
-            for each in (*kept, self._ready, self._timers, self._done, self._held):
+            kept: tuple[Any, ...] = (self._read, self._parked, self._later, self._again)
+            for each in (*kept, self._flying, self._ready, self._timers, self._done, self._held):
                 each.clear()
 
 
@@ -843,3 +911,12 @@ def _host(target: Target) -> str:
         bare, _, _, scope = target.address
         return f"{socket.inet_ntop(target.family, socket.inet_pton(target.family, bare))}%{scope}"
     return target.host
+
+
+def _peer(result: ConnectResult) -> Any:
+    """Return the address that a result is connected to; None if it is not any more."""
+    assert result.socket is not None
+    try:
+        return result.socket.getpeername()
+    except OSError:
+        return None
