@@ -160,12 +160,16 @@ class Call:
         targets = self._targets
         try:
             endpoints: Sequence[Endpoint] | None = None
-            if len(targets) == 1 and self._options.breaker is None:
-                target = targets[0]
-                if target.family:
-                    endpoints = target.endpoints(self._options.type)
-                else:
-                    endpoints = self._at_hand(target)
+            if self._options.breaker is not None:
+                pass  # which is asked first
+            elif len(targets) > 1:
+                if all(target.family for target in targets):
+                    kind = self._options.type
+                    endpoints = [target.endpoints(kind)[0] for target in targets]
+            elif targets[0].family:
+                endpoints = targets[0].endpoints(self._options.type)
+            else:
+                endpoints = self._at_hand(targets[0])
             if endpoints:
                 self._won = self._dial_first(endpoints)
             else:
@@ -220,14 +224,14 @@ class Call:
         if self._race is not None:
             first = self._race.number
             self._begin_next_round()
-        race = self._race = self._new_race(first)
+        race = self._race = self._new_race(first, len(self._targets))
         self._find_addresses(race)
 
-    def _new_race(self, first: int) -> Race:
+    def _new_race(self, first: int, targets: int) -> Race:
         options = self._options
         # By position: ten names would cost as much again as all that the race does with them.
         return Race(
-            len(self._targets),
+            targets,
             options.happy_eyeballs_delay,
             options.resolution_delay,
             options.max_concurrent,
@@ -252,8 +256,13 @@ class Call:
             return candidate
         more = options.retry is not None
         if len(endpoints) > 1:
-            race = self._new_race(0)
-            race.adopt(endpoints, candidate, now)
+            race = self._new_race(0, targets=1)
+            several = len(self._targets) > 1  # then there is one address of each
+            others = [
+                Candidate(endpoints[number], number if several else 0)
+                for number in range(1, len(endpoints))
+            ]
+            race.adopt(candidate, others, now)
             self._race = race
         elif outcome == _FAILED and not more:
             self._log(candidate, self._clock())

@@ -279,17 +279,18 @@ class Race(Lone):
             self._newest = None
             self._next_start = now
 
-    def adopt(self, endpoints: Sequence[Endpoint], candidate: Candidate, now: float) -> None:
-        """Take all addresses of the only target, in the order to dial; the first was begun.
+    def adopt(self, candidate: Candidate, others: list[Candidate], now: float) -> None:
+        """Take all addresses there are, in the order to dial; ``candidate`` was begun.
 
-        Most calls need no race at all, since the first address connects at once: so it can be
-        begun before there is one.  Nothing was to be decided until then.
+        For a race that was made for one target; the candidates may be of several all the same,
+        if no name is among them.  Most calls need no race at all, since the first address connects
+        at once: so it can be begun before there is one.  Nothing was to be decided until then.
         """
         place = self._targets[0]
         place.awaited = False
-        place.waiting = [Candidate(endpoint, 0) for endpoint in endpoints[1:]]
-        place.order = (candidate, *place.waiting)
-        self._begin(candidate, now, len(endpoints))
+        place.order = (candidate, *others)
+        place.waiting = others
+        self._begin(candidate, now, 1 + len(others))
 
     # What the race answers -----------------------------------------------------------------------
 
@@ -305,8 +306,9 @@ class Race(Lone):
         unstarted = 0
         for place in self._targets:
             unstarted += len(place.waiting)
+            if place.waiting and place.waiting[0] is candidate:
+                del place.waiting[0]
         self._begin(candidate, now, unstarted)
-        del self._targets[candidate.target].waiting[0]
         return candidate
 
     def _begin(self, candidate: Candidate, now: float, unstarted: int) -> None:

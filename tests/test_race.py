@@ -141,9 +141,8 @@ class Simulation:
         self.started = self.now = started
         self.deadline = started + options.pop("timeout", 30.0)
         self.slots = 1 if options.get("delay", 0.25) is None else options.get("slots", 6)
-        self.names = Race(
-            targets=len(row.targets), started=started, deadline=self.deadline, **options
-        )
+        targets = 1 if at_hand else len(row.targets)
+        self.names = Race(targets=targets, started=started, deadline=self.deadline, **options)
         self.race: Lone = self.names
         self.log: list[str] = []
         self.starts: list[tuple[float, Candidate]] = []
@@ -228,13 +227,20 @@ class Simulation:
         self.names.offer(target, endpoints, self.now, tuple(self._awaited[target]))
 
     def _begin_with_first(self) -> None:
-        ((answer,),) = self.row.targets
+        answers = [answer for (answer,) in self.row.targets]
         options = self.row.options
-        endpoints = [endpoint(address) for address in self._in_order(answer.addresses)]
-        endpoints = interleaved(endpoints, options.get("interleave", 1))
+        if len(answers) > 1:
+            endpoints = [endpoint(address) for answer in answers for address in answer.addresses]
+        else:
+            endpoints = [endpoint(address) for address in self._in_order(answers[0].addresses)]
+            endpoints = interleaved(endpoints, options.get("interleave", 1))
         candidate = Candidate(endpoints[0], 0, 1, self.now)
         if len(endpoints) > 1:
-            self.names.adopt(endpoints, candidate, self.now)
+            others = [
+                Candidate(endpoints[number], number if len(answers) > 1 else 0)
+                for number in range(1, len(endpoints))
+            ]
+            self.names.adopt(candidate, others, self.now)
         else:
             more = options.get("more_rounds", False)
             most = options.get("attempt_timeout")
@@ -1218,9 +1224,9 @@ def test_every_row_bears_a_driver_that_asks_too_often(table: str) -> None:
 AT_HAND = [
     row
     for row in itertools.chain(*TABLES.values())
-    if len(row.targets) == 1
-    and row.targets[0][0].at == -inf
-    and row.targets[0][0].addresses
+    if all(len(target) == 1 and target[0].at == -inf for target in row.targets)
+    and all(len(answer.addresses) == 1 or len(row.targets) == 1 for (answer,) in row.targets)
+    and all(answer.addresses for (answer,) in row.targets)
     and "first" not in row.options
 ]
 
