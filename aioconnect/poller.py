@@ -80,7 +80,6 @@ class Inbox:
 
     def arrived(self, poller: Poller) -> None:
         """End a wait, however it ended."""
-        self._future = None
         if self._timer is not None:
             poller.cancel(self._timer)
             self._timer = None

@@ -805,6 +805,24 @@ async def test_a_tight_loop_of_connects_still_serves_another_task() -> None:
     assert 7 <= passed <= 16
 
 
+async def test_connects_that_must_wait_do_not_wait_for_their_turn(dead: tuple[str, int]) -> None:
+    """They hold the loop no longer than it takes to begin: all begin within one turn."""
+    begun: list[int] = []
+
+    def factory(endpoint: Any) -> socket.socket:
+        begun.append(len(begun))
+        return socket.socket(*endpoint[:3])
+
+    tasks = [
+        asyncio.create_task(aioconnect.connect(*dead, socket_factory=factory)) for _ in range(200)
+    ]
+    await asyncio.sleep(0)
+    assert len(begun) == 200
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
 async def test_calls_begin_in_the_order_in_which_they_came() -> None:
     """Those that wait for the next turn go first in it."""
     order: list[int] = []

@@ -365,6 +365,7 @@ async def test_many_instants_that_are_taken_back_do_not_pile_up(dead: tuple[str,
 
 async def test_no_timer_stays_when_nobody_waits(dead: tuple[str, int]) -> None:
     """Neither after a success nor after a failure: the one there was fires once for nothing."""
+    loop = asyncio.get_running_loop()
     with listen() as server, refusing() as nobody:
         live = server.getsockname()
         calls = [
@@ -378,8 +379,12 @@ async def test_no_timer_stays_when_nobody_waits(dead: tuple[str, int]) -> None:
                 outcome.close()
             else:
                 assert isinstance(outcome, ConnectError)
-    watcher = poller.of(asyncio.get_running_loop())
+    watcher = poller.of(loop)
     assert not watcher._heap
+    await asyncio.sleep(poller.AHEAD + 0.1)
+    assert watcher._timer is None
+    watcher.cancel(watcher.wake_at(loop, time.monotonic() + 3600, poller.Inbox()))
+    assert watcher._timer is not None
     await asyncio.sleep(poller.AHEAD + 0.1)
     assert watcher._timer is None
 
@@ -393,6 +398,17 @@ async def test_one_timer_serves_for_thousands(dead: tuple[str, int]) -> None:
         watcher.cancel(watcher.wake_at(loop, time.monotonic() + 30, inbox))
         armed.add(id(watcher._timer))
     assert len(armed) == 1
+
+
+async def test_an_instant_that_is_earlier_than_all_others_comes_first() -> None:
+    """The timer is armed again for it: it does not wait for the one that was armed before."""
+    loop = asyncio.get_running_loop()
+    watcher = poller.of(loop)
+    later = watcher.wake_at(loop, time.monotonic() + 3600, poller.Inbox())
+    soon = time.monotonic() + 0.01
+    await poller.Inbox().wait(loop, watcher, soon)
+    assert time.monotonic() < soon + poller.AHEAD * 0.9
+    watcher.cancel(later)
 
 
 async def test_an_instant_far_away_is_kept() -> None:
