@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import aioconnect
-from aioconnect import ConnectError, Dialer, events, retry
-from aioconnect.resolve import StaticResolver
+from aioconnect import ConnectError, Dialer, Help, events, retry
+from aioconnect.resolve import Answer, StaticResolver
 
 from .conftest import LOOPS, descriptors
 from .net import black_hole, few_descriptors, full_backlog, listen, refusing
@@ -1125,3 +1125,32 @@ async def test_localhost_needs_no_resolver() -> None:
         port = server.getsockname()[1]
         with await aioconnect.connect("localhost", port, resolver=broken) as sock:
             assert sock.getpeername() == ("127.0.0.1", port)
+
+
+async def test_each_attempt_says_of_which_target_it_was() -> None:
+    """Also when all targets are addresses, which begin without a race."""
+    with refusing() as one, refusing() as other:
+        targets = [one, other]
+        with pytest.raises(ConnectError) as caught:
+            await aioconnect.connect(targets)
+    assert [attempt.target for attempt in caught.value.attempts] == [
+        f"{host}:{port}" for host, port in targets
+    ]
+    assert [attempt.address for attempt in caught.value.attempts] == targets
+
+
+async def test_a_look_up_that_could_succeed_later_is_one_of_the_failures() -> None:
+    """One family is refused at its only address, the other one's server did not answer."""
+
+    class Half:
+        async def lookup(self, name: str, family: int, /) -> Answer:
+            if family == socket.AF_INET6:
+                raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+            return Answer((host,))
+
+    with refusing() as (host, port), pytest.raises(ConnectionRefusedError) as caught:
+        await aioconnect.connect("half.test", port, resolver=Half())
+    error = caught.value
+    assert isinstance(error, ConnectError)
+    assert sorted(attempt.stage for attempt in error.attempts) == ["connect", "resolve"]
+    assert error.help & Help.RESOLVE
