@@ -71,7 +71,7 @@ class Target:
         self.port = port
         self.family = family
         self.address = address
-        self.alone = (self,)
+        self.alone: tuple[Target, ...] = (self,)
         self._stream = (endpoint(family, _STREAM, address),)
 
     def endpoints(self, kind: int) -> tuple[Endpoint, ...]:

@@ -58,7 +58,7 @@ def _arguments() -> argparse.Namespace:
     add("--quick", action="store_true", help="a minute instead of ten: less sure, and no 16 000")
     add("--only", default="", metavar="NAMES", help="these scenarios: names or patterns, by comma")
     add("--contenders", default="", metavar="WORD", help="contenders with this in their names")
-    add("--gc", action="store_true", help="leave the garbage collector on while measuring")
+    add("--no-gc", action="store_true", help="switch the garbage collector off while measuring")
     add("--exact", action="store_true", help="also count instructions and system calls")
     add("--compare", type=Path, metavar="OLD.json", help="say what changed since that run")
     add("--output", type=Path, metavar="FOLDER", help="write the report there")
@@ -80,12 +80,12 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     started = time.monotonic()
     names = _chosen(arguments)
     no_namespace = network.why_no_namespace()
-    partial = arguments.only or arguments.contenders or arguments.gc
+    partial = arguments.only or arguments.contenders or arguments.no_gc
     results: dict[str, Any] = {
         "format": 1,
         "kind": "partial" if partial else "quick" if arguments.quick else "full",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "collector": arguments.gc,
+        "collector": not arguments.no_gc,
         "environment": environment.describe(namespace=no_namespace),
         "scenarios": {},
         "not_run": [],
@@ -152,8 +152,8 @@ def _measure(
     if arguments.quick and scenario.quick_rounds:
         command.append("--quick")
         scenario = scenario.quick()
-    if arguments.gc:
-        command.append("--gc")
+    if arguments.no_gc:
+        command.append("--no-gc")
     command += ["--contenders", arguments.contenders]
     outcome: dict[str, Any] = {
         "title": scenario.heading,

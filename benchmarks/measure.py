@@ -2,7 +2,7 @@
 
 A sample is a dictionary of figures per connect. Wall and CPU are in microseconds; the CPU is that
 of this process, user and system, all threads. The garbage collector runs before each measured
-stretch and not within it, unless it is asked to.
+stretch, and within it as in any program, unless it is asked not to.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def take(candidate: Contender, endpoint: Endpoint, way: Way) -> Sample:
 class Stretch:
     """A measured stretch: between `begin` and `end` nothing but the contender should run."""
 
-    #: Leave the garbage collector on, as programs do. What it costs depends on how many objects
+    #: The garbage collector is on, as in programs. What it costs depends on how many objects
     #: a contender keeps, and on what else the process holds.
-    collecting = False
+    collecting = True
 
     def begin(self) -> None:
         """Start both clocks, with the garbage collected beforehand."""

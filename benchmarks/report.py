@@ -303,8 +303,8 @@ def _markdown(results: dict[str, Any], drawn: dict[str, str]) -> str:
     crowded = sum(map(figures.is_crowded, results["scenarios"].values()))
     if crowded:
         origin += f" **Others had the core in {crowded} of the scenarios: run it again, alone.**"
-    if results["collector"]:
-        origin += " **The garbage collector was on in the measured stretches.**"
+    if not results["collector"]:
+        origin += " **The garbage collector was off in the measured stretches.**"
     ratios = (
         "A ratio is the median over all rounds of the ratio within each round, of wall times; of "
         "CPU where that is said, or where others had the core for more than "
@@ -352,7 +352,7 @@ _METHOD = """\
 - Each scenario runs in a process of its own, pinned to one core, and with root in a network
   namespace of its own. In it the contenders take turns, round by round; who begins changes from
   round to round. Each sample has a fresh event loop and a few connects to warm it up. The garbage
-  collector runs before a measured stretch and not within it.
+  collector runs before a measured stretch, and within it as in any program.
 - A contender connects and closes. The floor blocks: `socket()`, `connect()`, `close()`.
 - The server is another process on another core: an accept loop in C (in Python where there is no
   compiler). The client closes first; the server's sockets have `SO_LINGER` of zero, so that it

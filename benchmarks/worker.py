@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--namespace", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--contenders", default="")
-    parser.add_argument("--gc", action="store_true")
+    parser.add_argument("--no-gc", action="store_true")
     arguments = parser.parse_args()
 
     # A library's complaint about itself costs time in the middle of its own measurement.
@@ -41,7 +41,7 @@ def main() -> None:
         network.prepare_namespace()
         hosts = "127.0.0.1 localhost\n::1 localhost\n"
         network.replace_file("/etc/hosts", hosts, arguments.directory)
-    measure.Stretch.collecting = arguments.gc
+    measure.Stretch.collecting = not arguments.no_gc
     server_core = pin()
     scenario = scenarios.find(arguments.scenario)
     if arguments.quick:
