@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint typing bench clean
+.PHONY: demo test lint typing bench bench-many clean
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("aioconnect needs Python 3.11 or newer")'
@@ -34,6 +34,9 @@ typing: $(VENV)/.group-typing
 
 bench: $(VENV)/.group-bench
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+bench-many: $(VENV)/.group-bench
+	$(BIN)/python -m benchmarks.many $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -34,7 +34,7 @@ from .dialer import Dialer, check_family
 from .engine import AsyncioCall
 from .options import check_count, check_limit
 from .race import Candidate
-from .targets import parse_all
+from .targets import endpoint, parse_all
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator, Sequence
@@ -69,6 +69,8 @@ LACKING = (*EVERYWHERE, errors.PortsExhausted)
 """What this host lacks for a moment: for all that is dialled, or for one destination."""
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+_AF_INET = int(socket.AF_INET)
 
 _NOTHING: Any = object()
 """Stands for a target that is not there: not yet, or not any more."""
@@ -238,7 +240,10 @@ class ConnectMany:
 
         # Nobody is to be told or asked: one address needs no call to be dialled once.
         hooks = (dialer.on_event, dialer.breaker, dialer.budget, dialer.retry, per_host)
-        self._plain = all(each is None for each in hooks) and not logger.isEnabledFor(DEBUG)
+        self._direct = all(each is None for each in hooks) and not logger.isEnabledFor(DEBUG)
+        self._plain = self._direct and not ordered and dialer.family != socket.AF_INET6
+        if isinstance(targets, AsyncIterable):
+            self._plain = False
 
         # What is lacking: until when, and how long that was; "" is lacking for all hosts.
         self._short: dict[str, tuple[float, float]] = {}
@@ -353,6 +358,10 @@ class ConnectMany:
             self._grow_at = now + GROW_EVERY
         pace, again, later = self._pace, self._again, self._later
         self._resume = inf
+        if self._plain and not (pace or again or later or self._short) and not self._exhausted:
+            self._rush(now)
+            if self._turn is not None:
+                return
         while True:
             while later and later[0][0] <= now:
                 heapq.heappush(again, heapq.heappop(later)[1:])
@@ -380,10 +389,43 @@ class ConnectMany:
             targets = self._parse(result)
             if targets is None:
                 continue
-            if self._plain and not self._short and len(targets) == 1 and targets[0].family:
-                self._dial(targets, result, now)
-            else:
-                self._start(self._entry(targets, result), now)
+            self._begin(targets, result, now)
+
+    def _rush(self, now: float) -> None:
+        """Do what ``_fill`` does for as long as nothing needs a decision.
+
+        Nobody is told or asked, nothing waits, and no order is kept.  What is left is to read and
+        to dial, and to make no more of an IPv4 address than that until it is needed: another
+        tenth of a connect on loopback (``benchmarks/MANY.md``).
+        """
+        iterator, done, flying = self._iterator, self._done, self._flying
+        poller, loop, room, dialer = self._poller, self._loop, self._room, self._dialer
+        kind = endpoint(_AF_INET, dialer.type, None)[:4]
+        assert iterator is not None
+        while len(flying) + len(done) < room and not self._short:
+            self._turn = poller.takes_turn(loop)
+            if self._turn is not None:
+                return
+            given = next(iterator, _NOTHING)
+            if given is _NOTHING:
+                self._exhausted = True
+                poller.gives_turn_back()
+                return
+            result = ConnectResult(given, self._count)
+            self._count += 1
+            if _is_ipv4(given):
+                result.started = started = monotonic()
+                candidate = Candidate((*kind, given), 0, 1, started)
+                outcome = attempt.begin(candidate, dialer)
+                if outcome == attempt.CONNECTED:
+                    result.socket = candidate.sock
+                    result.ended = monotonic()
+                    done.append(result)
+                else:
+                    text = f"{given[0]}:{given[1]}"
+                    self._go_on(candidate, outcome, text, result, now)
+            elif (targets := self._parse(result)) is not None:
+                self._begin(targets, result, now)
 
     def _is_full(self) -> bool:
         taken = len(self._flying) + len(self._done)
@@ -523,17 +565,20 @@ class ConnectMany:
 
     # From targets to results ---------------------------------------------------------------------
 
-    def _dial(self, targets: tuple[Target, ...], result: ConnectResult, now: float) -> None:
-        """Dial the one address of a target; it needs no call unless that is pending.
+    def _begin(self, targets: tuple[Target, ...], result: ConnectResult, now: float) -> None:
+        """Dial what was read.
 
-        What connects or fails at once, on loopback and between the containers of a host, costs a
-        tenth or a fourth less so (``benchmarks/MANY.md``).
+        One address needs no call unless it is pending: a connect on loopback or between the
+        containers of a host costs a tenth less so (``benchmarks/MANY.md``).
         """
+        target = targets[0]
+        if len(targets) > 1 or not (target.family and self._direct) or self._short:
+            self._start(self._entry(targets, result), now)
+            return
         if self._pace is not None:
             self._pace.take(now)
-        candidate = Candidate(targets[0].endpoints(self._dialer.type)[0], 0)
-        candidate.tries = 1
-        result.started = monotonic()
+        result.started = started = monotonic()
+        candidate = Candidate(target.endpoints(self._dialer.type)[0], 0, 1, started)
         try:
             outcome = attempt.begin(candidate, self._dialer)
         except BaseException:
@@ -542,40 +587,35 @@ class ConnectMany:
         if outcome == attempt.CONNECTED:
             result.socket = candidate.sock
             self._settle(result, monotonic())
-        elif outcome == attempt.FAILED:
-            error = self._error_of(candidate, targets[0], result.started)
-            if isinstance(error, LACKING):
-                entry = self._entry(targets, result)
-                entry.lack = error
-                self._failed(entry, error, monotonic())
-            else:
+        else:
+            self._go_on(candidate, outcome, target.text, result, now)
+
+    def _go_on(
+        self, candidate: Candidate, outcome: int, text: str, result: ConnectResult, now: float
+    ) -> None:
+        """Go on with an address that did not connect at once: it has failed, or needs a call."""
+        if outcome == attempt.FAILED:
+            error = self._error_of(candidate, text, result.started)
+            if not isinstance(error, LACKING):
                 result.error = error
                 self._settle(result, monotonic())
+                return
+            entry = self._entry(parse_all(result.target), result)
+            entry.lack = error
+            self._failed(entry, error, monotonic())
         else:
-            entry = self._entry(targets, result)
+            entry = self._entry(parse_all(result.target), result)
             entry._io = _Begun(entry, candidate, outcome)
             self._launch(entry, now)
 
-    def _error_of(
-        self, candidate: Candidate, target: Target, started: float
-    ) -> errors.ConnectError:
+    def _error_of(self, candidate: Candidate, text: str, started: float) -> errors.ConnectError:
         """Build the error of a target whose only attempt has failed, as its call would do."""
         now = monotonic()
         error = candidate.error
         error.elapsed = now - started
         family, _, _, _, address = candidate.endpoint
-        failed = events.Attempt(
-            now,
-            target.text,
-            1,
-            1,
-            address,
-            family,
-            stage=error.stage,
-            started=started,
-            error=error,
-        )
-        return errors.combine((failed,), target=target.text, elapsed=error.elapsed)
+        failed = events.Attempt(now, text, 1, 1, address, family, error.stage, started, error)
+        return errors.combine((failed,), text, error.elapsed)
 
     def _start(self, entry: _Entry, now: float) -> None:
         """Start an entry, unless there is no port for its host or no room there."""
@@ -901,6 +941,20 @@ class _Pace:
     def take(self, now: float) -> None:
         """Count a start."""
         self.next = max(self.next, now - self._credit) + self._interval
+
+
+def _is_ipv4(given: Any) -> bool:
+    """Tell whether a target is an IPv4 address with its port, as ``parse`` takes it."""
+    if type(given) is not tuple or len(given) != 2:
+        return False
+    host, port = given
+    if type(host) is not str or type(port) is not int or not 0 < port < 65536:
+        return False
+    try:
+        socket.inet_pton(_AF_INET, host)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _host(target: Target) -> str:
