@@ -1,4 +1,4 @@
-"""Every example of docs/retry.md runs, prints what it says it prints, and type-checks."""
+"""Every example of these pages runs, prints what it says it prints, and type-checks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "retry.md"
+from .net import listen, refusing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "docs" / name for name in ("many.md", "retry.md")]
 FENCE = re.compile(
     r"^```python(?P<mark>[^\n]*)\n(?P<code>.*?)^```\n(?:\n```text\n(?P<prints>.*?)^```\n)?",
     re.MULTILINE | re.DOTALL,
@@ -21,8 +26,9 @@ FENCE = re.compile(
 
 
 class Example(NamedTuple):
-    """A block of the page."""
+    """A block of a page."""
 
+    page: Path
     line: int
     code: str
     runs: bool
@@ -32,15 +38,16 @@ class Example(NamedTuple):
     """A package of somebody else's that it is about."""
 
 
-def examples() -> list[Example]:
-    """Return the blocks of the page in their order."""
-    text = PAGE.read_text()
+def examples(page: Path) -> list[Example]:
+    """Return the blocks of a page in their order."""
+    text = page.read_text()
     found = []
     for match in FENCE.finditer(text):
         code = match["code"]
         foreign = re.search(r"^import (tenacity|stamina)$", code, re.MULTILINE)
         found.append(
             Example(
+                page=page,
                 line=text.count("\n", 0, match.start()) + 2,
                 code=code,
                 runs=match["mark"].strip() != "no-run",
@@ -57,19 +64,36 @@ def need(package: str | None) -> None:
         pytest.skip(f"{package} is not installed")
 
 
-EXAMPLES = examples()
+EXAMPLES = [example for page in PAGES for example in examples(page)]
 
 
-def test_the_page_has_its_examples() -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_page_has_its_examples(page: Path) -> None:
     """None is lost by a fence that is not recognised."""
-    assert len(EXAMPLES) == PAGE.read_text().count("```python") >= 12
-    assert sum(example.runs for example in EXAMPLES) >= 10
+    found = examples(page)
+    assert len(found) == page.read_text().count("```python") >= 6
+    assert sum(example.runs for example in found) >= 6
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"line-{example.line}")
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Write the files that examples read, with three targets that answer and one that does not."""
+    with listen() as server, refusing() as nobody:
+        hosts = [*[server.getsockname()] * 3, nobody]
+        monkeypatch.chdir(tmp_path)
+        Path("hosts.txt").write_text("".join(f"{host}:{port}\n" for host, port in hosts))
+        Path("fleet.csv").write_text("".join(f"name,{host},{port}\n" for host, port in hosts))
+        yield
+
+
+@pytest.mark.usefixtures("fleet")
+@pytest.mark.parametrize(
+    "example", EXAMPLES, ids=lambda example: f"{example.page.stem}-line-{example.line}"
+)
 def test_an_example_runs(example: Example, capsys: pytest.CaptureFixture[str]) -> None:
     """With its assertions, and prints what the page says."""
-    code = compile(example.code, f"{PAGE.name}:{example.line}", "exec", dont_inherit=True)
+    where = f"{example.page.name}:{example.line}"
+    code = compile(example.code, where, "exec", dont_inherit=True)
     if not example.runs:
         return
     need(example.needs)
@@ -82,7 +106,7 @@ def written(folder: Path) -> list[str]:
     paths = []
     for example in EXAMPLES:
         if example.needs is None or importlib.util.find_spec(example.needs) is not None:
-            path = folder / f"line_{example.line}.py"
+            path = folder / f"{example.page.stem}_line_{example.line}.py"
             path.write_text(example.code)
             paths.append(str(path))
     return paths
