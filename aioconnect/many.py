@@ -344,8 +344,6 @@ class ConnectMany:
         if self._turn is not None and self._turn.done():
             self._turn = None
         if now >= self._deadline:
-            if self._looked < self._deadline:
-                return False
             self._end(now)
         elif self._turn is None:
             self._fill(now)
@@ -383,7 +381,6 @@ class ConnectMany:
                 continue
             given = self._read_one()
             if given is _NOTHING:
-                self._poller.gives_turn_back()
                 return
             result = self._result(given)
             targets = self._parse(result)
@@ -409,7 +406,6 @@ class ConnectMany:
             given = next(iterator, _NOTHING)
             if given is _NOTHING:
                 self._exhausted = True
-                poller.gives_turn_back()
                 return
             result = ConnectResult(given, self._count)
             self._count += 1
@@ -428,8 +424,7 @@ class ConnectMany:
                 self._begin(targets, result, now)
 
     def _is_full(self) -> bool:
-        taken = len(self._flying) + len(self._done)
-        if taken == 0 or taken + len(self._held) < self._room:
+        if len(self._flying) + len(self._done) + len(self._held) < self._room:
             return False
         # That for which the results that are held wait may always start.
         return not (self._held and self._again and self._again[0][0] == self._next)

@@ -251,11 +251,19 @@ async def test_results_come_as_they_complete(server: tuple[str, int]) -> None:
     assert came == [1, 2, 0]
 
 
-async def test_what_is_no_target_is_a_result_with_an_error() -> None:
+@pytest.mark.parametrize("ordered", [False, True], ids=["as they come", "ordered"])
+async def test_what_is_no_target_is_a_result_with_an_error(ordered: bool) -> None:
     """It does not end the run, and is read like any other."""
     given: list[Any] = [
         "no port",
         ("127.0.0.1", 0),
+        ("127.0.0.1", 65536),
+        ("127.0.0.1", True),
+        ("127.0.0.1", "80"),
+        ("127.1", 80),
+        ("127.0.0.1\0", 80),
+        (b"127.0.0.1", 80),
+        (),
         None,
         object(),
         b"127.0.0.1:80",
@@ -263,13 +271,31 @@ async def test_what_is_no_target_is_a_result_with_an_error() -> None:
         "[::1]:80",
         "http://x",
     ]
-    results = await collect(aioconnect.connect_many(given, family=socket.AF_INET, ordered=True))
+    many = aioconnect.connect_many(given, family=socket.AF_INET, ordered=ordered)
+    results = await collect(many)
     assert [result.target for result in results] == given
     for result in results:
         assert result.socket is None
         assert isinstance(result.error, ConnectError)
         assert result.error.code == "invalid_argument"
         assert result.elapsed == 0
+
+
+async def test_the_family_that_was_asked_for_is_the_only_one(server: tuple[str, int]) -> None:
+    """A target of the other one is refused as ``connect`` refuses it."""
+    (result,) = await collect(aioconnect.connect_many([server], family=socket.AF_INET6))
+    assert result.error is not None
+    assert result.error.code == "invalid_argument"
+    assert "AF_INET6" in str(result.error)
+
+
+async def test_the_type_is_that_which_was_asked_for(server: tuple[str, int]) -> None:
+    """Also of an address, which needs no more than a socket."""
+    for type_ in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        (result,) = await collect(aioconnect.connect_many([server], type=type_), close=False)
+        assert result.socket is not None
+        with result.socket as sock:
+            assert sock.type == type_
 
 
 def forbid(endpoint: Any) -> None:
@@ -300,7 +326,10 @@ async def test_the_error_of_a_target_is_that_of_connect(what: str, options: dict
     for error in (plain, observed):
         assert error is not None
         assert facts(error) == facts(caught.value)
-        assert 0 <= error.attempts[0].started <= error.attempts[0].ended
+        (failed,) = error.attempts
+        assert 0 < failed.started < failed.ended
+        assert failed.error.elapsed == pytest.approx(failed.ended - failed.started)
+        assert error.elapsed >= failed.error.elapsed
         assert error.__traceback__ is None
 
 
@@ -475,21 +504,22 @@ async def test_what_does_not_complete_at_once_takes_no_turn(dead: tuple[str, int
         await end(task)
 
 
-async def test_memory_does_not_grow_with_the_number_of_targets(server: tuple[str, int]) -> None:
+@pytest.mark.parametrize("factory", [None, slow], ids=["at once", "pending"])
+async def test_memory_does_not_grow_with_the_number_of_targets(
+    factory: Any, server: tuple[str, int]
+) -> None:
     """What is kept at the end is what was kept early on: nothing for a target that is done."""
     with refusing() as nobody:
-        targets = (
-            nobody if number % 3 == 0 else (f"127.1.{number % 250}.{number // 250 + 1}", server[1])
-            for number in range(6000)
-        )
+        targets = (server if number % 3 else nobody for number in range(5000))
         kept = []
-        async with aioconnect.connect_many(targets, limit=50) as results:
+        many = aioconnect.connect_many(targets, limit=50, socket_factory=factory)
+        async with many as results:
             tracemalloc.start()
             try:
                 async for result in results:
                     if result.socket is not None:
                         result.socket.close()
-                    if result.index in (1500, 5999):
+                    if result.index in (1500, 4999):
                         del result
                         gc.collect()
                         kept.append(tracemalloc.get_traced_memory()[0])
@@ -719,6 +749,69 @@ async def test_the_first_gets_its_descriptor_while_others_are_in_flight(
         result.socket.close()
 
 
+async def test_it_is_the_last_that_gives_way_to_the_first() -> None:
+    """Which will wait longest anyhow; and no more than what was lacking is given up."""
+    gates = Gates()
+    with ExitStack() as stack:
+        servers = [stack.enter_context(listen()).getsockname() for _ in range(5)]
+        ports = [port for _, port in servers]
+        factory = Refusing({ports[0]: [errno.EMFILE]})
+        targets = [("slow.test", ports[0]), *servers[1:]]
+        many = aioconnect.connect_many(
+            targets, ordered=True, socket_factory=factory, **gated(gates)
+        )
+        async with many as results, asyncio.timeout(MAX):
+            task = asking(results)
+            await until(lambda: len(factory.made) == 4)
+            gates.open("slow.test")
+            came = [await task]
+            await take(results, came)
+    assert factory.made == dict(zip(ports, [2, 1, 1, 1, 2], strict=True))
+    assert [result.index for result in came] == list(range(5))
+    for result in came:
+        assert result.socket is not None
+        result.socket.close()
+
+
+async def test_what_waits_for_its_turn_leaves_less_room(
+    server: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a descriptor was lacking, no more are open than were then, in flight or not."""
+    monkeypatch.setattr("aioconnect.many.GROW_EVERY", 2 * MAX)
+    gates = Gates()
+    factory = Refusing({server[1]: [0, 0, 0, 0, errno.EMFILE]})
+    targets = [("slow.test", server[1]), *[server] * 20]
+    many = aioconnect.connect_many(
+        targets, limit=20, ordered=True, socket_factory=factory, **gated(gates)
+    )
+    async with many as results:
+        task = asking(results)
+        await asyncio.sleep(5 * LEAST_PAUSE)
+        assert factory.made == {server[1]: 5}
+        await end(task)
+
+
+async def test_the_first_starts_though_there_is_no_room(
+    server: tuple[str, int], dead: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waited for a port, and when it may go on others have all the descriptors there are."""
+    monkeypatch.setattr("aioconnect.many.GROW_EVERY", 2 * MAX)
+    with listen(("127.0.0.2", 0)) as other:
+        factory = Refusing(
+            {
+                other.getsockname()[1]: [errno.EADDRNOTAVAIL],
+                server[1]: [0, 0, errno.EMFILE, 0],
+            }
+        )
+        targets = [other.getsockname(), dead, *[server] * 4]
+        many = aioconnect.connect_many(targets, ordered=True, socket_factory=factory)
+        async with many as results, asyncio.timeout(MAX):
+            result = await anext(results)
+            assert result.index == 0
+            assert result.socket is not None
+            result.socket.close()
+
+
 # One host -----------------------------------------------------------------------------------------
 
 
@@ -819,6 +912,27 @@ async def test_a_list_counts_for_each_of_its_hosts(server: tuple[str, int]) -> N
         result.socket.close()
 
 
+async def test_who_was_read_first_goes_first_wherever_it_waits(server: tuple[str, int]) -> None:
+    """A list that had to wait for one of its hosts stands before those that came later there."""
+    gates = Gates()
+    port = server[1]
+    a, b = ("a.test", port), ("b.test", port)
+    given: list[Any] = [b, a, [a, b], b]
+    async with aioconnect.connect_many(given, per_host=1, **gated(gates)) as results:
+        for name, index in (("a.test", 1), ("b.test", 0)):
+            task = asking(results)
+            await turns()
+            gates.let(name)
+            result = await task
+            assert result.index == index
+            assert result.socket is not None
+            result.socket.close()
+        task = asking(results)
+        await turns()
+        assert sorted(gates.flying) == ["a.test", "b.test"]  # the list
+        await end(task)
+
+
 # So many a second ---------------------------------------------------------------------------------
 
 
@@ -885,7 +999,8 @@ async def test_the_rate_holds_in_an_event_loop(
     """Over a second, measured at the starts; targets are read when they may start."""
     rate, number = 150.0, 70
     source = make([server] * number)
-    many = aioconnect.connect_many(source, rate=rate, burst=burst)
+    observe = None if burst == 1 else events.Event.__repr__  # which makes a call of each target
+    many = aioconnect.connect_many(source, rate=rate, burst=burst, on_event=observe)
     began = time.monotonic()
     results = await collect(many)
     times = sorted(result.started for result in results)
@@ -1597,6 +1712,23 @@ async def test_a_loop_that_cannot_wait_for_want_of_a_descriptor_waits_later(
         (result,) = await collect(many)
     assert result.error is None
     assert len([event for event in seen if isinstance(event, events.SlowedDown)]) == 1
+
+
+async def test_who_waits_goes_on_when_what_was_lacking_is_there(
+    server: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the pause would be: another one has just connected to that host."""
+    monkeypatch.setattr("aioconnect.many.LEAST_PAUSE", 2 * MAX)
+    monkeypatch.setattr("aioconnect.many.MOST_PAUSE", 2 * MAX)
+    others = Refusing({server[1]: [errno.EADDRNOTAVAIL]})
+    dialled = itertools.count()
+
+    def factory(endpoint: Any) -> socket.socket:
+        return slow(endpoint) if next(dialled) == 0 else others(endpoint)
+
+    results = await collect(aioconnect.connect_many([server] * 4, socket_factory=factory))
+    assert [result.index for result in results] == [0, 1, 2, 3]
+    assert [result.error for result in results] == [None] * 4
 
 
 PORTS = 11
