@@ -178,9 +178,13 @@ class Call:
         except BaseException:
             self._leave(None)
             raise
-        if self._won is None:
+        won = self._won
+        if won is None:
             return False
-        self._succeed()
+        if self._race is None and self._options.budget is None and not self._observed:
+            self.sock = won.sock  # nobody is to be told, and nothing is to be closed
+        else:
+            self._succeed()
         return True
 
     def run(self) -> Generator[float, None, None]:

@@ -38,6 +38,11 @@ COUNTED = AT_ONCE // 2
 """How many are counted before the loop is asked to say when its turn is over: a program that
 dials now and then need not ask at all.  They may be of several turns, and count for the last."""
 
+AGAIN = 64
+"""After how many new instants the timer is armed again.  uvloop sleeps for what is left by a clock
+that stands still while callbacks run, and goes on when a timer is made: thousands of connects
+begun in one turn would all time out late, by as long as that turn was."""
+
 _ONCE = select.EPOLLOUT | select.EPOLLONESHOT if hasattr(select, "epoll") else 0
 # A descriptor that was closed while a copy of it is open cannot be taken out of an epoll: so each
 # is reported once only.
@@ -153,10 +158,13 @@ class Poller:
 
     def wake_at(self, loop: AbstractEventLoop, when: float, inbox: Inbox) -> list[Any]:
         """Wake ``inbox`` at ``when``; returns what ``cancel`` takes."""
-        entry = [when, next(self._count), inbox]
+        number = next(self._count)
+        entry = [when, number, inbox]
         heapq.heappush(self._heap, entry)
         if self._timer is None or when < self._armed:
             self._arm(loop, when)
+        elif not number % AGAIN:
+            self._arm(loop, self._heap[0][0])
         return entry
 
     def cancel(self, entry: list[Any]) -> None:
