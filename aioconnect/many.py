@@ -57,6 +57,9 @@ LEAST_PAUSE, MOST_PAUSE = 0.01, 1.0
 GROW_EVERY = 0.5
 """Seconds after which half as many again may be in flight, when nothing is lacking any more."""
 
+PROMPT = 0.01
+"""Seconds after its instant within which a time limit is judged without a look."""
+
 LOOK = 2
 """Turns of the loop after which it has reported what was ready before them: in the first it looks,
 and who it tells comes behind us."""
@@ -322,7 +325,7 @@ class ConnectMany:
         """Do what can be done without waiting; False if the loop must look what is ready first.
 
         Who iterates may have kept the loop from looking for long, and what connected meanwhile is
-        not late: so no time is up before the loop was asked after its instant.
+        not late: so when we are, no time is up before the loop was asked.
         """
         ready = self._ready
         while ready:
@@ -335,7 +338,7 @@ class ConnectMany:
         while timers and timers[0][0] <= now:
             when, _, entry = timers[0]
             waits = entry.until == when and entry in self._flying
-            if waits and when > self._looked:
+            if waits and now > when + PROMPT and when > self._looked:
                 return False
             heapq.heappop(timers)
             if waits:

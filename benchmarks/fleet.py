@@ -43,6 +43,8 @@ KEPT = 500
 REFUSED, DEAD = 30, 5
 #: Seconds after which a dead target is given up.
 GIVE_UP = 0.5
+#: The same for who dials none, and does not look for a second or more while it makes its tasks.
+PATIENT = 30.0
 
 BARE = "bare connect"
 OURS = "connect_many"
@@ -162,7 +164,7 @@ async def tasks(targets: Iterator[Address], counts: dict[str, int]) -> None:
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             sock.setblocking(False)
             try:
-                async with asyncio.timeout(GIVE_UP):
+                async with asyncio.timeout(PATIENT):
                     await loop.sock_connect(sock, address)
                 counts["connected"] += 1
             except OSError:
@@ -339,7 +341,7 @@ class Watched:
         self.most = max(self.most, len(os.listdir("/proc/self/fd")) - 1)
         if done != self.looked:
             self.looked = done
-            worker.say(event="resident", done=done, mib=resident())
+            worker.say(event="resident", done=done, mib=round(resident(), 2))
 
 
 class Counted(dict[str, int]):

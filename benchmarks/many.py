@@ -1,8 +1,9 @@
 """What `connect_many` costs and holds: `python -m benchmarks.many`.
 
-A full run replaces MANY.md and its plots beside this file; a quick one prints what it found.
+A full run replaces MANY.md, many.json and the plots beside this file; a quick one prints what it
+found.
 
-    python -m benchmarks.many           # about ten minutes
+    python -m benchmarks.many           # about five minutes
     python -m benchmarks.many --quick   # about one
 
 What needs root, because it needs a network of its own, is skipped by name where it cannot be had.
@@ -64,12 +65,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.many", description="Measure what connecting to many costs."
     )
-    parser.add_argument("--quick", action="store_true", help="a minute instead of ten: less sure")
+    parser.add_argument("--quick", action="store_true", help="a minute instead of five: less sure")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="write the report there")
+    parser.add_argument(
+        "--report", type=Path, metavar="RUN.json", help="do not measure: report that run again"
+    )
     arguments = parser.parse_args()
-    sizes = QUICK if arguments.quick else FULL
-    results = measure(sizes)
-    output = arguments.output or (None if arguments.quick else HERE)
+    if arguments.report:
+        results = json.loads(arguments.report.read_text())
+        results["sizes"] = Sizes(*results["sizes"])
+    else:
+        results = measure(QUICK if arguments.quick else FULL)
+    output = arguments.output or (HERE if results["sizes"] == FULL else None)
     if output is None:
         print("\n\n".join(chapters(results, {})))
         return
@@ -78,7 +85,10 @@ def main() -> None:
     text = "\n\n".join(chapters(results, drawn)) + "\n"
     print(text)
     (output / "MANY.md").write_text(text)
-    print(f"Written: MANY.md and its plots in {output.name}/")
+    compact = json.dumps(results, ensure_ascii=False, separators=(",", ":"))
+    # A line for each part, so that a change of one of them is a change of one line.
+    (output / "many.json").write_text(compact.replace('],"', '],\n"') + "\n")
+    print(f"Written: MANY.md, many.json and their plots in {output.name}/")
 
 
 # Measuring ----------------------------------------------------------------------------------------
@@ -340,8 +350,8 @@ def memory(results: dict[str, Any], drawn: dict[str, str]) -> Iterator[str]:
                     f"{points[-1][1]:.1f}",
                     f"{max(mib for _, mib in points):.1f}",
                     str(end["most_descriptors"]),
-                    report.number(end["connected"]),
-                    report.number(end["failed"]),
+                    f"{end['connected']:,}".replace(",", " "),
+                    f"{end['failed']:,}".replace(",", " "),
                     f"{end['wall']:.1f}",
                     f"{end['cpu']:.1f}",
                 ]
@@ -352,9 +362,7 @@ def memory(results: dict[str, Any], drawn: dict[str, str]) -> Iterator[str]:
     yield (
         "Each in a fresh process that may have 1000 descriptors, with the garbage collector on. "
         f"The consumer of `connect_many` keeps the latest {fleet.KEPT} connections open. The "
-        f"mixture is {fleet.REFUSED} % refused and {fleet.DEAD} % silent. All tasks of the usual "
-        "way are made before the first connect is looked at: where that takes longer than the "
-        f"{fleet.GIVE_UP} s that a target has, those that had connected long ago fail."
+        f"mixture is {fleet.REFUSED} % refused and {fleet.DEAD} % silent."
     )
 
 
@@ -442,7 +450,8 @@ def memory_figure(results: dict[str, Any]) -> Figure:
     axes.set_ylabel("resident memory, MiB")
     axes.set_title("Resident memory against targets done", loc="left", fontsize=10)
     axes.grid()
-    figure.legend(loc="lower center", ncols=2, bbox_to_anchor=(0.5, -0.14))
+    figure.tight_layout()
+    figure.legend(loc="upper center", ncols=2, bbox_to_anchor=(0.5, 0.0))
     return figure
 
 
