@@ -9,7 +9,7 @@ import pytest
 
 from aioconnect import errors, retry
 
-from .test_docs import EXAMPLES
+from ..test_docs import EXAMPLES
 from .virtual import REFUSED, TIMED_OUT, Call, round_of
 
 
