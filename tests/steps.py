@@ -197,14 +197,15 @@ def polled() -> Iterator[tuple[int, str]]:
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """Keep the garbage collector off, so that it hides nothing."""
+    """Keep the garbage collector off, so that it hides nothing.
+
+    Not frozen here: ``gc.unfreeze`` would undo what conftest.py did for the whole session.
+    """
     gc.collect()
     gc.disable()
-    gc.freeze()  # what is there already: to collect what comes is quick then
     try:
         yield
     finally:
-        gc.unfreeze()
         gc.enable()
         gc.collect()
 
