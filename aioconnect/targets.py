@@ -62,7 +62,7 @@ class Target:
             interface's name, which is looked up when it is dialled.
     """
 
-    __slots__ = ("_stream", "address", "alone", "family", "host", "name", "port", "text")
+    __slots__ = ("_stream", "address", "family", "host", "name", "port", "text")
 
     def __init__(self, text: str, host: str, port: int, family: int, address: Any) -> None:
         self.text = text
@@ -71,7 +71,6 @@ class Target:
         self.port = port
         self.family = family
         self.address = address
-        self.alone: tuple[Target, ...] = (self,)
         self._stream = (endpoint(family, _STREAM, address),)
 
     def endpoints(self, kind: int) -> tuple[Endpoint, ...]:
@@ -94,7 +93,7 @@ def parse_all(
         TypeError: it is of a wrong type.
     """
     if isinstance(target, str):
-        return (_parse_text(target) if port is None else parse_host(target, port)).alone
+        return (_parse_text(target) if port is None else parse_host(target, port),)
     if isinstance(target, list):
         if not target:
             raise ValueError("an empty list of targets")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import socket
@@ -19,6 +20,7 @@ import aioconnect.blocking
 from aioconnect.targets import Target, parse, parse_all, parse_host
 
 from .conftest import LOOPS, descriptors
+from .steps import without_collector
 
 if TYPE_CHECKING:
     import asyncio
@@ -35,6 +37,16 @@ def no_descriptor_is_left() -> Iterator[None]:
     before = descriptors()
     yield
     assert descriptors() == before
+
+
+def test_what_was_parsed_long_ago_is_freed_without_the_collector() -> None:
+    """A program that dials ever new places leaves it nothing to do."""
+    with without_collector():
+        for port in range(1, 1000):
+            parse_all("192.0.2.1", port)
+            parse_all(f"name.test:{port}")
+            parse_all(("2001:db8::1", port, 0, 1))
+        assert gc.collect() == 0
 
 
 # What is refused ----------------------------------------------------------------------------------
