@@ -70,8 +70,9 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 def begin(candidate: Candidate, options: Options) -> int:
     """Make a fresh socket and begin to connect it to the candidate's address.
 
-    Leaves the socket in ``candidate.sock`` if it is CONNECTED or PENDING, and the error (built,
-    not raised) in ``candidate.error`` if it FAILED or must be made AGAIN; then nothing is open.
+    Leaves the socket in ``candidate.sock`` if it is CONNECTED or PENDING, and in
+    ``candidate.error`` what went wrong if it FAILED or must be made AGAIN; then nothing is open.
+    That is an error (built, not raised), or the errno of one in ``errors.PLAIN``.
     An exception that is no ``OSError``, from a caller's hook, comes out unchanged.
     """
     family, kind, proto, _, address = candidate.endpoint
@@ -320,6 +321,9 @@ def _met_itself(candidate: Candidate, sock: socket.socket) -> int:
 
 
 def _fail(candidate: Candidate, options: Options, stage: Stage, cause: OSError | int) -> None:
+    if cause in errors.PLAIN:
+        candidate.error = cause
+        return
     family, _, _, _, address = candidate.endpoint
     number = cause if isinstance(cause, int) else cause.errno
     bound = options.local_addr is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import attempt, wait
+from .call import first
 from .dialer import check_family, with_options
 from .options import check_limit
 from .polling import PollCall, drive
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Unpack
 
+    from .call import First
     from .options import ConnectOptions
     from .targets import TargetLike
 
@@ -45,9 +47,23 @@ def connect(
         ValueError, TypeError: bad input, before any I/O.
     """
     dialer = with_options(options)
-    call = PollCall(check_family(parse_all(target, port), dialer), dialer)
+    targets = check_family(parse_all(target, port), dialer)
+    begun, outcome, started = first(targets, dialer), attempt.FAILED, None
+    if begun is not None:
+        outcome, started = attempt.begin(begun, dialer), begun.started
+    if begun is not None and outcome == attempt.CONNECTED:
+        sock = begun.sock
+    else:
+        sock = _drive(PollCall(targets, dialer, started), begun, outcome)
+    assert sock is not None
+    sock.setblocking(True)
+    return sock
+
+
+def _drive(call: PollCall, begun: First | None, outcome: int) -> socket.socket | None:
+    """Run a call to its end."""
     try:
-        if not call.start():
+        if not (call.start() if begun is None else call.go_on(begun, outcome)):
             steps = call.run()
             try:
                 for until in steps:
@@ -56,8 +72,6 @@ def connect(
                 steps.close()
     finally:
         call.close()
-    assert call.sock is not None
-    call.sock.setblocking(True)
     return call.sock
 
 

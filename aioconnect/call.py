@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .retry import AddressBackoff
     from .targets import Endpoint, Target
 
-__all__ = ["Call", "logger", "tell"]
+__all__ = ["Call", "First", "error_of", "first", "logger", "tell"]
 
 logger = logging.getLogger("aioconnect")
 logger.addHandler(logging.NullHandler())  # a program that set up no logging sees nothing
@@ -52,16 +52,103 @@ _ordered: dict[tuple[Any, ...], tuple[float, Sequence[Endpoint]]] = {}
 
 MOST_ORDERED = 256
 
-_at_hand: Callable[[object, str, int], Answer | None] | None = None
+_ask_at_hand: Callable[[object, str, int], Answer | None] | None = None
 
 
 def _load() -> Callable[[object, str, int], Answer | None]:
     """Load the resolving floor: programs that dial addresses do without."""
-    global _at_hand
+    global _ask_at_hand
     from .resolve.at_hand import at_hand
 
-    _at_hand = at_hand
+    _ask_at_hand = at_hand
     return at_hand
+
+
+class First(Candidate):
+    """A call's first attempt; ``endpoints`` are all that there are to try, in order."""
+
+    __slots__ = ("endpoints",)
+
+    endpoints: Sequence[Endpoint]
+
+
+def first(targets: Sequence[Target], options: Options) -> First | None:
+    """Return what to dial first, if nothing has to be asked for, and nobody to be told, before.
+
+    Most calls connect at once: they need no state, no race and no deadline.  A driver begins this
+    attempt, and makes a call of it (``Call.go_on``) only if it does not connect.
+    """
+    if (
+        options.breaker is None
+        and options.budget is None
+        and options.on_event is None
+        and not logger.isEnabledFor(_DEBUG)
+        and (endpoints := _known(targets, options))
+    ):
+        begun = First(endpoints[0], 0, 1, monotonic())
+        begun.endpoints = endpoints
+        return begun
+    return None
+
+
+def _known(targets: Sequence[Target], options: Options) -> Sequence[Endpoint] | None:
+    """Return all addresses, in the order to dial, if nothing has to be asked for them."""
+    if len(targets) == 1:
+        target = targets[0]
+        return target.endpoints(options.type) if target.family else _at_hand(target, options)
+    endpoints: list[Endpoint] = []
+    for target in targets:
+        if not target.family:
+            return None
+        endpoints += target.endpoints(options.type)
+    return endpoints
+
+
+def _at_hand(target: Target, options: Options) -> Sequence[Endpoint] | None:
+    """Return all addresses of a name, in order, if nothing has to be asked for them."""
+    at_hand = _ask_at_hand or _load()
+    resolver = _resolver(options)
+    name = target.host
+    answers = []
+    for family in _FAMILIES if not options.family else (options.family,):
+        answer = at_hand(resolver, name, family)
+        if answer is None:
+            return None
+        answers.append((family, answer.addresses))
+    key = (target.port, options.type, options.interleave, *answers)
+    now = monotonic()
+    known = _ordered.get(key)
+    if known is not None and now < known[0]:
+        return known[1]
+    from .resolve import order
+
+    found: list[Endpoint] = []
+    for family, addresses in answers:
+        found += _endpoints(target.port, options.type, family, addresses)
+    endpoints = tuple(interleaved(order.sorted_for_dialling(found), options.interleave))
+    if len(_ordered) >= MOST_ORDERED:
+        _ordered.clear()
+    _ordered[key] = now + order.KEEP_SOURCES, endpoints
+    return endpoints
+
+
+def _resolver(options: Options) -> Any:
+    if options.resolver is not None:
+        return options.resolver
+    from . import resolve
+
+    return resolve.default()
+
+
+def _endpoints(port: int, kind: int, family: int, addresses: Sequence[str]) -> list[Endpoint]:
+    if family == _AF_INET:
+        return [endpoint(family, kind, (text, port)) for text in addresses]
+    endpoints = []
+    for text in addresses:
+        bare, _, scope = text.partition("%")
+        number = int(scope) if scope.isdecimal() else scope or 0
+        endpoints.append(endpoint(family, kind, (bare, port, 0, number)))
+    return endpoints
 
 
 class _Name:
@@ -80,22 +167,28 @@ class Call:
 
     ``items`` is what the driver reports: candidates whose socket is ready, and
     ``(asked, family, answer or exception)`` of look-ups.
+
+    ``started`` is when its first attempt was begun, if that was before there was a call (see
+    ``first``): then nobody observes it.
     """
 
     # Most calls need few of these: a class attribute costs nothing until it is changed.
     sock: socket.socket | None = None
     """The connected socket, when the call has succeeded."""
+    won: Candidate | None = None
+    """What has connected."""
 
     # Replaced by tests that run in virtual time, without sockets.
     _clock = staticmethod(monotonic)
     _rng = staticmethod(random)
     _io: Any = attempt
 
-    _attempts: tuple[events.Attempt, ...] = ()
+    _observed = False
+    _log: tuple[events.Attempt, ...] = ()
+    _unlogged: tuple[Candidate, ...] = ()  # those of this round that have failed
     _names: Mapping[int, _Name] = MappingProxyType({})
     _race: Lone | None = None
     _round = 0
-    _won: Candidate | None = None
     _backoff: AddressBackoff | None = None  # from the second round on
     _previous_delay = 0.0
     _policy_state: Any = None
@@ -104,13 +197,17 @@ class Call:
     _permit: Any = None  # of the breaker, for the round that runs or comes
     _reserved = False  # a token of the budget, for the round to come
 
-    def __init__(self, targets: Sequence[Target], options: Options) -> None:
-        self._targets = self._given = targets
+    def __init__(
+        self, targets: Sequence[Target], options: Options, started: float | None = None
+    ) -> None:
+        self.targets = self._given = targets
         self._options = options
         self.items: list[Any] = []
-        self.started = self._round_started = started = self._clock()
+        if started is None:
+            started = self._clock()
+            self._observed = options.on_event is not None or logger.isEnabledFor(_DEBUG)
+        self.started = self._round_started = started
         self.deadline = started + options.timeout
-        self._observed = options.on_event is not None or logger.isEnabledFor(_DEBUG)
 
     @property
     def text(self) -> str:
@@ -120,16 +217,17 @@ class Call:
         return ", ".join([target.text for target in self._given])
 
     @property
-    def winner(self) -> Target:
-        """The target that the socket is connected to."""
-        assert self._won is not None
-        return self._targets[self._won.target]
+    def attempts(self) -> tuple[events.Attempt, ...]:
+        """The log: every attempt that has failed.
 
-    @property
-    def address(self) -> Any:
-        """The socket address that was dialled."""
-        assert self._won is not None
-        return self._won.endpoint[4]
+        It is written when it is asked for: most calls in which an attempt fails connect in the
+        end, and then nobody does.
+        """
+        if self._unlogged:
+            failed, self._unlogged = self._unlogged, ()
+            for candidate in failed:
+                self._log += (self._attempt(candidate),)
+        return self._log
 
     # What a driver does --------------------------------------------------------------------------
 
@@ -157,34 +255,43 @@ class Call:
         Raises:
             ConnectError: a breaker is open.
         """
-        targets = self._targets
+        options = self._options
         try:
-            endpoints: Sequence[Endpoint] | None = None
-            if self._options.breaker is not None:
-                pass  # which is asked first
-            elif len(targets) > 1:
-                if all(target.family for target in targets):
-                    kind = self._options.type
-                    endpoints = [target.endpoints(kind)[0] for target in targets]
-            elif targets[0].family:
-                endpoints = targets[0].endpoints(self._options.type)
-            else:
-                endpoints = self._at_hand(targets[0])
+            # A breaker is asked before anything else.
+            endpoints = _known(self.targets, options) if options.breaker is None else None
             if endpoints:
-                self._won = self._dial_first(endpoints)
+                begun = First(endpoints[0], 0, 1, self._clock())
+                begun.endpoints = endpoints
+                self._round = 1
+                if self._observed:
+                    self._emit(events.AttemptStarted(*self._facts(begun.started, begun)))
+                outcome = self._io.begin(begun, options)
+                self.won = begun if outcome == _CONNECTED else self._take_over(begun, outcome)
             else:
                 self._begin_round()
-                self._won = self._dial()
+                self.won = self._dial()
         except BaseException:
             self._leave(None)
             raise
-        won = self._won
-        if won is None:
+        if self.won is None:
             return False
-        if self._race is None and self._options.budget is None and not self._observed:
-            self.sock = won.sock  # nobody is to be told, and nothing is to be closed
-        else:
-            self._succeed()
+        self._succeed()
+        return True
+
+    def go_on(self, first: First, outcome: int) -> bool:
+        """Go on from an attempt that was begun before this call; returns as ``start`` does.
+
+        Raises:
+            ConnectError: it was all there was to try.
+        """
+        try:
+            self.won = self._take_over(first, outcome)
+        except BaseException:
+            self._leave(None)
+            raise
+        if self.won is None:
+            return False
+        self._succeed()
         return True
 
     def run(self) -> Generator[float, None, None]:
@@ -195,15 +302,15 @@ class Call:
         """
         try:
             while True:
-                while self._won is None:
+                while self.won is None:
                     race = self._race
                     assert race is not None
                     now = self._clock()
                     if race.over(now):
                         break
                     yield race.wake(now)
-                    self._won = self._take_in(race) or self._dial()
-                if self._won is not None:
+                    self.won = self._take_in(race) or self._dial()
+                if self.won is not None:
                     break
                 resume = self._after_failure()
                 yield resume  # once at least: a policy without delays must not keep the turn
@@ -212,7 +319,7 @@ class Call:
                     yield resume
                 self.items.clear()
                 self._begin_round()
-                self._won = self._dial()
+                self.won = self._dial()
         except BaseException:
             self._leave(None)
             raise
@@ -223,12 +330,12 @@ class Call:
         options = self._options
         if options.breaker is not None and self._permit is None:
             self._ask_breaker()
-        self._round += 1
         first = 0
         if self._race is not None:
             first = self._race.number
             self._begin_next_round()
-        race = self._race = self._new_race(first, len(self._targets))
+        self._round += 1
+        race = self._race = self._new_race(first, len(self.targets))
         self._find_addresses(race)
 
     def _new_race(self, first: int, targets: int) -> Race:
@@ -247,38 +354,37 @@ class Call:
             first,
         )
 
-    def _dial_first(self, endpoints: Sequence[Endpoint]) -> Candidate | None:
-        """Dial the first of the addresses; the race begins if that does not connect at once."""
+    def _take_over(self, first: First, outcome: int) -> Candidate | None:
+        """Begin the race, of which the first attempt was begun; the winner if one connected."""
         options = self._options
         self._round = 1
-        now = self._clock()
-        candidate = Candidate(endpoints[0], 0, 1, now)
-        if self._observed:
-            self._emit(events.AttemptStarted(*self._facts(now, candidate)))
-        outcome = self._io.begin(candidate, options)
-        if outcome == _CONNECTED:
-            return candidate
+        now = first.started
         more = options.retry is not None
+        endpoints = first.endpoints
         if len(endpoints) > 1:
             race = self._new_race(0, targets=1)
-            several = len(self._targets) > 1  # then there is one address of each
+            several = len(self.targets) > 1  # then there is one address of each
             others = [
                 Candidate(endpoints[number], number if several else 0)
                 for number in range(1, len(endpoints))
             ]
-            race.adopt(candidate, others, now)
+            failed = outcome == _FAILED and not _is_local(first)
             self._race = race
-        elif outcome == _FAILED and not more:
-            self._log(candidate, self._clock())
+            if failed:
+                now = self._clock()
+                self._note(first, now)
+            race.adopt(first, others, now, failed=failed)
+            if not failed:
+                self._settle(race, first, outcome)
+            return self._dial()
+        if outcome == _FAILED and not more:
+            self._note(first, self._clock())
             self._after_failure()  # raises: there is no other address, and no other round
             raise AssertionError
-        else:
-            candidate.limit = limit(now, self.deadline, options.attempt_timeout, 1, 1, more)
-            self._race = Lone(candidate)
-            self._settle(self._race, candidate, outcome)
-            return None
-        self._settle(race, candidate, outcome)
-        return self._dial()
+        first.limit = limit(now, self.deadline, options.attempt_timeout, 1, 1, more)
+        self._race = Lone(first)
+        self._settle(self._race, first, outcome)
+        return None
 
     def _dial(self) -> Candidate | None:
         """Start what the race says; the winner if one connected at once."""
@@ -330,10 +436,8 @@ class Call:
         if outcome == _AGAIN:
             race.again(candidate, now)
         else:
-            error = candidate.error
-            local = error.help is errors.Help.LOCAL
-            race.failed(candidate, now, local=local)
-            self._log(candidate, now)
+            race.failed(candidate, now, local=_is_local(candidate))
+            self._note(candidate, now)
         return now
 
     def _expire(self, race: Lone, candidate: Candidate, now: float) -> None:
@@ -345,18 +449,28 @@ class Call:
                 whole=now >= self.deadline, stage="connect", address=address, family=family
             )  # else it was between two tries, and its last error says why
         race.failed(candidate, now)
-        self._log(candidate, now)
+        self._note(candidate, now)
 
-    def _log(self, candidate: Candidate, now: float) -> None:
-        error = candidate.error
+    def _note(self, candidate: Candidate, now: float) -> None:
+        """Take note that an attempt failed."""
+        candidate.ended = now
+        self._unlogged += (candidate,)
+        if self._observed or self._backoff is not None:
+            failed = self.attempts[-1]
+            if self._backoff is not None:
+                self._blame(failed.address, failed.error, now)
+            if self._observed:
+                self._emit(failed)
+
+    def _attempt(self, candidate: Candidate) -> events.Attempt:
+        """Return the entry of the log for an attempt that has failed."""
+        error = error_of(candidate)
         candidate.error = None
-        error.elapsed = now - candidate.started
         family, _, _, _, address = candidate.endpoint
-        text = self._targets[candidate.target].text
         # All by position: this is on the path of every refused connect.
-        failed = events.Attempt(
-            now,
-            text,
+        return events.Attempt(
+            candidate.ended,
+            self.targets[candidate.target].text,
             candidate.number,
             self._round,
             address,
@@ -366,67 +480,35 @@ class Call:
             error,
             candidate.tries,
         )
-        self._attempts += (failed,)
-        if self._backoff is not None:
-            self._blame(address, error, now)
-        if self._observed:
-            self._emit(failed)
 
     # Names ---------------------------------------------------------------------------------------
 
     def _find_addresses(self, race: Race) -> None:
         """Offer what is known at once; begin to look up the rest, IPv6 first."""
-        for index, target in enumerate(self._targets):
+        for index, target in enumerate(self.targets):
             if target.name is None:
                 race.offer(index, target.endpoints(self._options.type), self._round_started)
             else:
                 self._names = {**self._names, index: _Name(self._options.family)}
                 self._look_up(race, index, target.name)
 
-    def _at_hand(self, target: Target) -> Sequence[Endpoint] | None:
-        """Return all addresses of a name, in order, if nothing has to be asked for them."""
-        at_hand = _at_hand or _load()
-        options = self._options
-        resolver = self._resolver()
-        name = target.host
-        answers = []
-        for family in _FAMILIES if not options.family else (options.family,):
-            answer = at_hand(resolver, name, family)
-            if answer is None:
-                return None
-            answers.append((family, answer.addresses))
-        key = (target.port, options.type, options.interleave, *answers)
-        now = self._clock()
-        known = _ordered.get(key)
-        if known is not None and now < known[0]:
-            return known[1]
-        from .resolve import order
-
-        found: list[Endpoint] = []
-        for family, addresses in answers:
-            found += self._endpoints(target.port, family, addresses)
-        endpoints = tuple(interleaved(order.sorted_for_dialling(found), options.interleave))
-        if len(_ordered) >= MOST_ORDERED:
-            _ordered.clear()
-        _ordered[key] = now + order.KEEP_SOURCES, endpoints
-        return endpoints
-
     def _look_up(self, race: Race, index: int, name: str) -> None:
         from .resolve import order
 
-        at_hand = _at_hand or _load()
-        resolver = self._resolver()
+        at_hand = _ask_at_hand or _load()
+        resolver = _resolver(self._options)
+        kind = self._options.type
         known = self._names[index]
-        port = self._targets[index].port
+        port = self.targets[index].port
         for family in tuple(known.awaited):
             answer = at_hand(resolver, name, family)
             if answer is not None and answer.addresses:
                 known.awaited.remove(family)
-                known.endpoints += self._endpoints(port, family, answer.addresses)
+                known.endpoints += _endpoints(port, kind, family, answer.addresses)
             else:  # a negative answer too: it is the look-up that says why
                 if self._observed:
                     self._emit(
-                        events.LookupStarted(self._clock(), self._targets[index].text, name, family)
+                        events.LookupStarted(self._clock(), self.targets[index].text, name, family)
                     )
                 self.look_up(resolver, (self._round, index), name, family)
         if known.endpoints:
@@ -445,7 +527,7 @@ class Call:
         now = self._clock()
         known = self._names[index]
         known.awaited.remove(family)
-        target = self._targets[index]
+        target = self.targets[index]
         assert target.name is not None
         if isinstance(answer, BaseException):
             self._lookup_failed(index, family, answer, now)
@@ -453,7 +535,7 @@ class Call:
             nothing = socket.gaierror(_EAI_NODATA, "No address associated with hostname")
             self._lookup_failed(index, family, nothing, now)
         else:
-            known.endpoints += self._endpoints(target.port, family, answer.addresses)
+            known.endpoints += _endpoints(target.port, self._options.type, family, answer.addresses)
             if self._observed:
                 self._emit(
                     events.LookupSucceeded(
@@ -470,7 +552,7 @@ class Call:
         race.offer(index, endpoints, now, known.awaited)
 
     def _lookup_failed(self, index: int, family: int, exc: BaseException, now: float) -> None:
-        target = self._targets[index]
+        target = self.targets[index]
         assert target.name is not None
         if not isinstance(exc, OSError):
             try:
@@ -497,29 +579,11 @@ class Call:
         if self._observed:
             self._emit(events.LookupFailed(now, target.text, target.name, family, error=error))
 
-    def _resolver(self) -> Any:
-        if self._options.resolver is not None:
-            return self._options.resolver
-        from . import resolve
-
-        return resolve.default()
-
-    def _endpoints(self, port: int, family: int, addresses: Sequence[str]) -> list[Endpoint]:
-        kind = self._options.type
-        if family == _AF_INET:
-            return [endpoint(family, kind, (text, port)) for text in addresses]
-        endpoints = []
-        for text in addresses:
-            bare, _, scope = text.partition("%")
-            number = int(scope) if scope.isdecimal() else scope or 0
-            endpoints.append(endpoint(family, kind, (bare, port, 0, number)))
-        return endpoints
-
     # The end -------------------------------------------------------------------------------------
 
     def _failures(self, now: float) -> list[events.Attempt]:
         """Return the failures of this round: attempts, and look-ups that matter."""
-        failures = [failed for failed in self._attempts if failed.round == self._round]
+        failures = [failed for failed in self.attempts if failed.round == self._round]
         for index, known in self._names.items():
             for family in known.awaited if now >= self.deadline else ():
                 self._lookup_failed(index, family, _LookupTimedOut(), now)
@@ -549,12 +613,13 @@ class Call:
     def _give_up(self, now: float, stopped: str | None, retry_after: float | None = None) -> None:
         """Raise the error of the call."""
         text, elapsed = self.text, now - self.started
-        count = self._race.number if self._race is not None else len(self._attempts)
+        attempts = self.attempts
+        count = self._race.number if self._race is not None else len(attempts)
         if self._observed:
-            error = errors.combine(self._attempts, text, elapsed, count, stopped, retry_after)
+            error = errors.combine(attempts, text, elapsed, count, stopped, retry_after)
             self._emit(events.GaveUp(now, text, stopped or "attempts", error))
             del error  # what is raised must not be referred to by a frame of its traceback
-        raise errors.combine(self._attempts, text, elapsed, count, stopped, retry_after)
+        raise errors.combine(attempts, text, elapsed, count, stopped, retry_after)
 
     # Between rounds ------------------------------------------------------------------------------
 
@@ -562,14 +627,14 @@ class Call:
         """Return the instant of the next round, or raise the error of the call."""
         now = self._clock()
         options = self._options
-        failures: Sequence[events.Attempt] = self._attempts
+        failures: Sequence[events.Attempt] = self.attempts
         if len(failures) != 1 or self._names or self._round > 1:
             failures = self._failures(now)
-            kept = [*[f for f in self._attempts if f.round != self._round], *failures]
-            self._attempts = tuple(kept[-errors.KEPT_ATTEMPTS :])
-        for target in self._targets:
+            kept = [*[f for f in self.attempts if f.round != self._round], *failures]
+            self._log = tuple(kept[-errors.KEPT_ATTEMPTS :])
+        for target in self.targets:
             if target.name is not None:
-                forget = getattr(self._resolver(), "forget", None)
+                forget = getattr(_resolver(self._options), "forget", None)
                 if forget is not None:  # every address failed: what is known may be old
                     forget(target.name)
         if options.retry is None and options.breaker is None:
@@ -610,9 +675,9 @@ class Call:
         assert policy is not None
         context = retry.Context(
             failures=self._round,
-            last=self._attempts[-1],
+            last=self.attempts[-1],
             error=error,
-            history=self._attempts,
+            history=self.attempts,
             started=self.started,
             now=now,
             deadline=self.deadline,
@@ -627,7 +692,7 @@ class Call:
             entry = events.Attempt(
                 now, self.text, 0, self._round, None, 0, stage="wait", started=now, error=failure
             )
-            self._attempts += (entry,)
+            self._log += (entry,)
             decision = retry.Stop("custom")
         if isinstance(decision, retry.Stop):
             del error, context  # no frame of the traceback may refer to what is raised
@@ -648,11 +713,11 @@ class Call:
             from .retry import AddressBackoff
 
             backoff = self._backoff = AddressBackoff()
-            for failed in self._attempts:
+            for failed in self.attempts:
                 self._blame(failed.address, failed.error, failed.ended)
         now = self._round_started
-        if len(self._targets) > 1:
-            self._targets = sorted(
+        if len(self.targets) > 1:
+            self.targets = sorted(
                 self._given,
                 key=lambda target: 0.0 if target.name else _waits(backoff, target.address, now),
             )
@@ -673,7 +738,7 @@ class Call:
         permit = breaker.admit(self.text, now)
         if not isinstance(permit, int | float):
             self._permit = permit
-        elif self._attempts:
+        elif self.attempts:
             self._give_up(now, "open", permit)
         else:
             if self._observed:
@@ -717,7 +782,7 @@ class Call:
 
     def _succeed(self) -> None:
         """Hand the winner's socket out, and end the rest."""
-        won = self._won
+        won = self.won
         assert won is not None
         options = self._options
         try:
@@ -744,7 +809,7 @@ class Call:
             self._give_back()
         if self._names:
             # A resolver that can forget is one that keeps what it learns.
-            keeps = hasattr(self._resolver(), "forget")
+            keeps = hasattr(_resolver(self._options), "forget")
             self.end_lookups(finish=won is not None and keeps)
         if self._observed:  # last, since a hook may raise
             for candidate in cancelled:
@@ -761,7 +826,7 @@ class Call:
 
     def _facts(self, now: float, candidate: Candidate) -> tuple[Any, ...]:
         family, _, _, _, address = candidate.endpoint
-        text = self._targets[candidate.target].text
+        text = self.targets[candidate.target].text
         return now, text, candidate.number, self._round, address, family
 
     def _emit_connected(self, won: Candidate) -> None:
@@ -777,6 +842,22 @@ class Call:
 
     def _emit(self, event: events.Event) -> None:
         tell(self._options.on_event, event)
+
+
+def error_of(candidate: Candidate) -> errors.ConnectError:
+    """Return the error of an attempt that has failed, built now if it was not."""
+    error = candidate.error
+    if isinstance(error, int):
+        family, _, _, _, address = candidate.endpoint
+        error = errors.from_errno(error, stage="connect", address=address, family=family)
+    error.elapsed = candidate.ended - candidate.started
+    return error  # type: ignore[no-any-return]
+
+
+def _is_local(candidate: Candidate) -> bool:
+    """Tell whether an attempt failed for want of something of this host, and of that alone."""
+    error = candidate.error
+    return not isinstance(error, int) and errors.is_local(error)
 
 
 def _waits(backoff: AddressBackoff, address: Any, now: float) -> float:

@@ -55,9 +55,8 @@ class Dialer(Options):
         self, target: TargetLike | Sequence[TargetLike], port: int | None = None
     ) -> socket.socket:
         """Connect as :func:`connect` does, with these options."""
-        call = await engine.dial(check_family(parse_all(target, port), self), self)
-        assert call.sock is not None
-        return call.sock
+        sock, _, _ = await engine.dial(check_family(parse_all(target, port), self), self)
+        return sock
 
     async def open_connection(
         self,
@@ -199,9 +198,8 @@ async def connect(
     targets = parse_all(target, port)
     if dialer.family:
         check_family(targets, dialer)
-    call = await engine.dial(targets, dialer)
-    assert call.sock is not None
-    return call.sock
+    sock, _, _ = await engine.dial(targets, dialer)
+    return sock
 
 
 def check_family(targets: Sequence[Target], options: Options) -> Sequence[Target]:

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import attempt, errors, wait
-from .call import Call
+from .call import Call, first
 from .options import check_limit
 from .poller import Inbox, of
 
@@ -89,32 +89,49 @@ def _cancel(tasks: list[asyncio.Task[None]]) -> None:
         task.cancel()
 
 
-async def dial(targets: Sequence[Target], options: Options) -> Call:
-    """Connect to one of the targets; the call has ``sock``, which the caller owns now.
+async def dial(targets: Sequence[Target], options: Options) -> tuple[socket.socket, Target, Any]:
+    """Connect to one of the targets.
+
+    Returns:
+        The socket, which the caller owns now, the target that it is connected to, and the
+        address that was dialled.
 
     Raises:
         ConnectError: it could not.
     """
     loop = asyncio.get_running_loop()
     poller = of(loop)
-    call = AsyncioCall(targets, options)
-    call.loop, call.poller = loop, poller
     if (turn := poller.takes_turn(loop)) is not None:
         await turn
-    if call.start():
-        return call
-    poller.gives_turn_back()
-    steps = call.run()
-    try:
-        for until in steps:
-            if not call.items:
-                try:
-                    await call.arrival(loop, poller, until)
-                finally:
-                    call.arrived(poller)
-    finally:
-        steps.close()  # when cancelled: closes every socket of the call
-    return call
+    begun = first(targets, options)
+    if begun is None:
+        call = AsyncioCall(targets, options)
+        call.loop, call.poller = loop, poller
+        connected = call.start()
+    else:
+        outcome = attempt.begin(begun, options)
+        if outcome == attempt.CONNECTED:
+            assert begun.sock is not None
+            return begun.sock, targets[0], begun.endpoint[4]
+        call = AsyncioCall(targets, options, begun.started)
+        call.loop, call.poller = loop, poller
+        connected = call.go_on(begun, outcome)
+    if not connected:
+        poller.gives_turn_back()
+        steps = call.run()
+        try:
+            for until in steps:
+                if not call.items:
+                    try:
+                        await call.arrival(loop, poller, until)
+                    finally:
+                        call.arrived(poller)
+        finally:
+            steps.close()  # when cancelled: closes every socket of the call
+    won = call.won
+    assert won is not None
+    assert won.sock is not None
+    return won.sock, call.targets[won.target], won.endpoint[4]
 
 
 async def connect_wait(sock: socket.socket, *, timeout: float | None = None) -> None:

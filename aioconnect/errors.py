@@ -688,6 +688,14 @@ _DEPENDS = {
 }
 """What has several causes, also on IP sockets."""
 
+PLAIN = frozenset(
+    number
+    for number, cause in _BY_NUMBER.items()
+    if number not in _DEPENDS and not cause.help & Help.LOCAL
+)
+"""What has one cause for an address, whatever the stage, and that is not of this host: its error
+can be built later from the number."""
+
 _AF_INET6, _AF_UNIX = int(socket.AF_INET6), int(socket.AF_UNIX)
 
 
@@ -911,6 +919,11 @@ def combine(
             error.help |= attempt.error.help
         error.__cause__ = error.group()
     return error
+
+
+def is_local(error: ConnectError) -> bool:
+    """Tell whether nothing can help but that something of this host becomes free."""
+    return error._cause is not None and error._cause.help is Help.LOCAL
 
 
 def _rank(error: ConnectError) -> int:

@@ -29,18 +29,17 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import attempt, errors, events, poller
-from .call import logger, tell
+from .call import First, error_of, first, logger, tell
 from .dialer import Dialer, check_family
 from .engine import AsyncioCall
 from .options import check_count, check_limit
-from .race import Candidate
 from .targets import endpoint, parse_all
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator, Sequence
     from typing import Self, TypeAlias, Unpack
 
-    from .options import Options, TargetOptions
+    from .options import TargetOptions
     from .targets import Target, TargetLike
 
     AnyTarget: TypeAlias = TargetLike | Sequence[TargetLike]
@@ -241,7 +240,7 @@ class ConnectMany:
         self._next = 0  # the index whose turn it is (ordered)
         self._urgent = -1  # the index for which others have given up what it lacked
 
-        # Nobody is to be told or asked: one address needs no call to be dialled once.
+        # Nobody is to be told or asked, and nothing is counted: a target can do without a call.
         hooks = (dialer.on_event, dialer.breaker, dialer.budget, dialer.retry, per_host)
         self._direct = all(each is None for each in hooks) and not logger.isEnabledFor(DEBUG)
         self._plain = self._direct and not ordered and dialer.family != socket.AF_INET6
@@ -414,15 +413,15 @@ class ConnectMany:
             self._count += 1
             if _is_ipv4(given):
                 result.started = started = monotonic()
-                candidate = Candidate((*kind, given), 0, 1, started)
-                outcome = attempt.begin(candidate, dialer)
+                begun = First((*kind, given), 0, 1, started)
+                outcome = attempt.begin(begun, dialer)
                 if outcome == attempt.CONNECTED:
-                    result.socket = candidate.sock
+                    result.socket = begun.sock
                     result.ended = monotonic()
                     done.append(result)
                 else:
-                    text = f"{given[0]}:{given[1]}"
-                    self._go_on(candidate, outcome, text, result, now)
+                    begun.endpoints = (begun.endpoint,)
+                    self._go_on(begun, outcome, f"{given[0]}:{given[1]}", result, now)
             elif (targets := self._parse(result)) is not None:
                 self._begin(targets, result, now)
 
@@ -511,8 +510,10 @@ class ConnectMany:
             return None
         return targets
 
-    def _entry(self, targets: tuple[Target, ...], result: ConnectResult) -> _Entry:
-        entry = _Entry(targets, self._dialer)
+    def _entry(
+        self, targets: tuple[Target, ...], result: ConnectResult, started: float | None = None
+    ) -> _Entry:
+        entry = _Entry(targets, self._dialer, started)
         entry.many = self
         entry.result = result
         if entry.deadline > self._deadline:
@@ -529,7 +530,7 @@ class ConnectMany:
         if self._per_host is None:
             return False
         if not entry.hosts:
-            entry.hosts = tuple(dict.fromkeys([_host(target) for target in entry.targets()]))
+            entry.hosts = tuple(dict.fromkeys([_host(target) for target in entry.given()]))
         full = [host for host in entry.hosts if self._hosts.get(host, 0) >= self._per_host]
         if full:
             self._park(entry, full)
@@ -564,54 +565,47 @@ class ConnectMany:
     # From targets to results ---------------------------------------------------------------------
 
     def _begin(self, targets: tuple[Target, ...], result: ConnectResult, now: float) -> None:
-        """Dial what was read.
-
-        One address needs no call unless it is pending: a connect on loopback or between the
-        containers of a host costs a tenth less so (``benchmarks/MANY.md``).
-        """
-        target = targets[0]
-        if len(targets) > 1 or not (target.family and self._direct) or self._short:
+        """Dial what was read; there is no call for it if it connects at once."""
+        begun = first(targets, self._dialer) if self._direct and not self._short else None
+        if begun is None:
             self._start(self._entry(targets, result), now)
             return
         if self._pace is not None:
             self._pace.take(now)
-        result.started = started = monotonic()
-        candidate = Candidate(target.endpoints(self._dialer.type)[0], 0, 1, started)
+        result.started = begun.started
         try:
-            outcome = attempt.begin(candidate, self._dialer)
+            outcome = attempt.begin(begun, self._dialer)
         except BaseException:
             self._lose(result)
             raise
         if outcome == attempt.CONNECTED:
-            result.socket = candidate.sock
+            result.socket = begun.sock
             self._settle(result, monotonic())
         else:
-            self._go_on(candidate, outcome, target.text, result, now)
+            self._go_on(begun, outcome, targets[0].text, result, now)
 
     def _go_on(
-        self, candidate: Candidate, outcome: int, text: str, result: ConnectResult, now: float
+        self, begun: First, outcome: int, text: str, result: ConnectResult, now: float
     ) -> None:
-        """Go on with an address that did not connect at once: it has failed, or needs a call."""
-        if outcome == attempt.FAILED:
-            error = self._error_of(candidate, text, result.started)
+        """Go on with a target that did not connect at once: it has failed, or needs a call."""
+        if outcome == attempt.FAILED and len(begun.endpoints) == 1:
+            error = self._error_of(begun, text, result.started)
             if not isinstance(error, LACKING):
                 result.error = error
                 self._settle(result, monotonic())
                 return
-            entry = self._entry(parse_all(result.target), result)
+            entry = self._entry(parse_all(result.target), result, begun.started)
             entry.lack = error
             self._failed(entry, error, monotonic())
         else:
-            entry = self._entry(parse_all(result.target), result)
-            entry._io = _Begun(entry, candidate, outcome)
-            self._launch(entry, now)
+            entry = self._entry(parse_all(result.target), result, begun.started)
+            self._launch(entry, now, begun, outcome)
 
-    def _error_of(self, candidate: Candidate, text: str, started: float) -> errors.ConnectError:
+    def _error_of(self, begun: First, text: str, started: float) -> errors.ConnectError:
         """Build the error of a target whose only attempt has failed, as its call would do."""
-        now = monotonic()
-        error = candidate.error
-        error.elapsed = now - started
-        family, _, _, _, address = candidate.endpoint
+        begun.ended = now = monotonic()
+        error = error_of(begun)
+        family, _, _, _, address = begun.endpoint
         failed = events.Attempt(now, text, 1, 1, address, family, error.stage, started, error)
         return errors.combine((failed,), text, error.elapsed)
 
@@ -624,7 +618,9 @@ class ConnectMany:
             self._pace.take(now)
         self._launch(entry, now)
 
-    def _launch(self, entry: _Entry, now: float) -> None:
+    def _launch(
+        self, entry: _Entry, now: float, begun: First | None = None, outcome: int = 0
+    ) -> None:
         if entry.waited:
             entry.begin_anew(now)
         if not entry.result.started:
@@ -632,8 +628,11 @@ class ConnectMany:
         for host in entry.hosts:
             self._hosts[host] = self._hosts.get(host, 0) + 1
         try:
-            # One that has raced goes on in run(), for its policy counts the rounds that failed.
-            connected = not entry.repeats and entry.start()
+            if begun is not None:
+                connected = entry.go_on(begun, outcome)
+            else:
+                # One that has raced goes on in run(): its policy counts the rounds that failed.
+                connected = not entry.repeats and entry.start()
         except errors.ConnectError as exc:
             self._failed(entry, exc, monotonic())
             return
@@ -871,7 +870,7 @@ class _Entry(AsyncioCall):
             self.many._ready.append(self)
             self.many._inbox.wake()
 
-    def targets(self) -> tuple[Target, ...]:
+    def given(self) -> tuple[Target, ...]:
         return tuple(self._given)
 
     def host(self) -> str:
@@ -891,7 +890,7 @@ class _Entry(AsyncioCall):
         if self.repeats:
             self.repeats = False
             return self._clock()
-        failed = self._attempts
+        failed = self.attempts
         for known in self._names.values():
             failed += (*known.failures,)
         lacking = [each for each in failed if isinstance(each.error, LACKING)]
@@ -899,24 +898,10 @@ class _Entry(AsyncioCall):
         if not lacking:
             return super()._after_failure()
         # This round does not count.
-        self._attempts = tuple([each for each in self._attempts if each.round != self._round])
+        self._log = tuple([each for each in self.attempts if each.round != self._round])
         self._round -= 1
         self.lack = errors.combine(lacking, target=self.text, elapsed=self._clock() - self.started)
         raise self.lack
-
-
-class _Begun:
-    """The attempt that a target began with, for the call that takes it over."""
-
-    def __init__(self, entry: _Entry, begun: Candidate, outcome: int) -> None:
-        self._entry = entry
-        self._begun = begun
-        self._outcome = outcome
-
-    def begin(self, candidate: Candidate, options: Options) -> int:
-        del self._entry._io  # the next attempt is one of its own
-        candidate.sock, candidate.error = self._begun.sock, self._begun.error
-        return self._outcome
 
 
 class _Pace:

@@ -64,7 +64,9 @@ class Inbox:
     def put(self, item: Any) -> None:
         """Add an item, and wake who waits."""
         self.items.append(item)
-        self.wake()
+        future = self._future
+        if future is not None and not future.done():
+            future.set_result(None)
 
     def wake(self) -> None:
         """Wake who waits, with nothing new."""
@@ -289,7 +291,8 @@ class _Epoll:
             entry = self._waiting.pop(fd, None)
             self._forget(fd)
             if entry is not None:
-                entry[0].put(entry[1])
+                inbox, item = entry
+                inbox.put(item)
 
 
 class _Writers:

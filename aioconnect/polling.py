@@ -68,8 +68,10 @@ class PollCall(Call):
 
     _pipe: tuple[int, int] | None = None  # by which the resolver's threads wake us
 
-    def __init__(self, targets: Sequence[Target], options: Options) -> None:
-        super().__init__(targets, options)
+    def __init__(
+        self, targets: Sequence[Target], options: Options, started: float | None = None
+    ) -> None:
+        super().__init__(targets, options, started)
         self._watched: dict[int, Candidate] = {}
         self._poll = select.poll()
         self._tickets: list[Any] = []

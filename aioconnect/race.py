@@ -80,6 +80,7 @@ class Candidate:
     """One address in the race, waiting or running."""
 
     __slots__ = (
+        "ended",
         "endpoint",
         "error",
         "limit",
@@ -103,6 +104,7 @@ class Candidate:
         # For the one who carries the decisions out; the race does not look at these.
         self.sock: socket | None = None
         self.error: Any = None
+        self.ended = 0.0
 
 
 class Lone:
@@ -279,8 +281,12 @@ class Race(Lone):
             self._newest = None
             self._next_start = now
 
-    def adopt(self, candidate: Candidate, others: list[Candidate], now: float) -> None:
+    def adopt(
+        self, candidate: Candidate, others: list[Candidate], now: float, *, failed: bool
+    ) -> None:
         """Take all addresses there are, in the order to dial; ``candidate`` was begun.
+
+        It runs, or it has ``failed`` at once, and not for want of something of this host.
 
         For a race that was made for one target; the candidates may be of several all the same,
         if no name is among them.  Most calls need no race at all, since the first address connects
@@ -290,7 +296,11 @@ class Race(Lone):
         place.awaited = False
         place.order = (candidate, *others)
         place.waiting = others
-        self._begin(candidate, now, 1 + len(others))
+        if failed:
+            self.number = candidate.number
+            self._next_start = now
+        else:
+            self._begin(candidate, now, 1 + len(others))
 
     # What the race answers -----------------------------------------------------------------------
 

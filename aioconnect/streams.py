@@ -155,17 +155,14 @@ async def create_with(
         if wants_name and any(target.family == socket.AF_UNIX for target in targets):
             raise ValueError("ssl over a Unix socket needs server_hostname")
         try:
-            call = await engine.dial(targets, dialer)
+            sock, target, address = await engine.dial(targets, dialer)
         except errors.ConnectError as exc:
             if all_errors and exc.__cause__ is None:
                 exc.__cause__ = exc.group()
             raise
-        assert call.sock is not None
-        assert call.winner is not None
-        sock = call.sock
-        text, address = call.winner.text, call.address
+        text = target.text
         if wants_name:
-            tls["server_hostname"] = call.winner.host.partition("%")[0].rstrip(".")
+            tls["server_hostname"] = target.host.partition("%")[0].rstrip(".")
     return await _hand_over(
         protocol_factory, sock, tls, started + dialer.timeout, started, text, address
     )

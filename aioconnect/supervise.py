@@ -135,20 +135,19 @@ class Supervisor:
         while True:
             await self._pause(machine, at_least_a_turn=pausing)
             try:
-                call = await engine.dial(self._targets, self._dialer)
+                sock, _, _ = await engine.dial(self._targets, self._dialer)
             except errors.CircuitOpen as exc:
                 machine.postpone(monotonic() + (exc.retry_after or 0.0))
                 self._announce(machine, exc, str(exc))
             except errors.ConnectError as exc:
                 self._failed(machine, exc)
             else:
-                assert call.sock is not None
                 if self._over:
-                    call.sock.close()
+                    sock.close()
                     raise StopAsyncIteration
-                self._sock = call.sock
+                self._sock = sock
                 machine.connected(monotonic())
-                return self._sock
+                return sock
             pausing = True
 
     async def _pause(self, machine: retry.Supervision, *, at_least_a_turn: bool) -> None:

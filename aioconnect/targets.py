@@ -108,7 +108,7 @@ def parse(target: TargetLike, port: int | None = None) -> Target:
     if isinstance(target, tuple):
         if port is not None:
             raise TypeError("a tuple has its port inside: no second port beside it")
-        return _parse_tuple(target)
+        return parse_host(*target) if len(target) == 2 else _parse_tuple(target)
     raise TypeError(f"a target is a str, a tuple or a list of them, not {type(target).__name__}")
 
 
@@ -157,8 +157,6 @@ def _parse_text(text: str) -> Target:
 
 
 def _parse_tuple(target: tuple[Any, ...]) -> Target:
-    if len(target) == 2:
-        return parse_host(*target)
     if len(target) not in (3, 4):
         raise ValueError(f"a target tuple has two to four elements, not {len(target)}")
     host: str = target[0]

@@ -36,7 +36,7 @@ from hypothesis import strategies as st
 import aioconnect
 import aioconnect.blocking
 from aioconnect import ConnectError, Dialer, attempt, errors, events, retry
-from aioconnect.call import ATTEMPT_NEEDS, Call
+from aioconnect.call import ATTEMPT_NEEDS, Call, first
 from aioconnect.resolve import Answer, Cache, StaticResolver
 from aioconnect.targets import parse_all
 
@@ -113,6 +113,7 @@ class World:
         self.open: list[Wire] = []
         self.watched: set[Any] = set()
         self.forgotten: list[str] = []
+        self.begun: list[tuple[float, str]] = []
         self._coming: list[tuple[float, int, Any, Wire | None]] = []
         self._count = itertools.count()
 
@@ -124,6 +125,7 @@ class World:
 
     def begin(self, candidate: Any, options: Any) -> int:
         """Begin an attempt."""
+        self.begun.append((self.now, candidate.endpoint[4][0]))
         end = self._next(letter(candidate.endpoint[4][0]))
         candidate.sock = wire = Wire(self, end)
         if "never" in end.words:
@@ -212,6 +214,18 @@ class VirtualCall(Call):
         self.turns = 0
         super().__init__(targets, options)
 
+    def begin(self) -> bool:
+        """Dial what can be dialled at once, as a driver does."""
+        begun = first(self.targets, self._options)
+        if begun is None:
+            return self.start()
+        begun.started = self.world.now
+        outcome = self.world.begin(begun, self._options)
+        if outcome == attempt.CONNECTED:
+            self.sock = begun.sock
+            return True
+        return self.go_on(begun, outcome)
+
     def watch(self, candidate: Any) -> None:
         """Take note."""
         self.world.watched.add(candidate.sock)
@@ -230,7 +244,7 @@ class VirtualCall(Call):
 
     def drive(self, leave: float = inf) -> None:
         """Run it to its end, or leave it at an instant, as a cancelled task does."""
-        if self.start():
+        if self.begin():
             return
         steps = self.run()
         try:
@@ -267,6 +281,7 @@ def run(
     port: int | None = None,
     seed: int = 1,
     leave: float = inf,
+    observed: bool = True,
     **options: Any,
 ) -> Outcome:
     """Run a call in the virtual world: letters are addresses, everything else names."""
@@ -282,7 +297,7 @@ def run(
             observe(event)
 
     options.setdefault("family", socket.AF_INET)
-    dialer = Dialer(resolver=world, on_event=on_event, **options)
+    dialer = Dialer(resolver=world, on_event=on_event if observed else None, **options)
     call = VirtualCall(world, parse_all(dialled, port or 80), dialer, seed)
     error = None
     try:
@@ -743,12 +758,13 @@ def test_what_never_left_the_host_costs_nothing() -> None:
         assert budget.tokens("192.0.2.1:80") == 1.0
 
 
-def test_a_success_earns_a_part_of_a_token() -> None:
-    """With or without retries."""
+@pytest.mark.parametrize("observed", [False, True])
+def test_a_success_earns_a_part_of_a_token(observed: bool) -> None:
+    """With or without retries, whether anybody observes or not."""
     budget = retry.Budget(2, 0.25)
-    run("a refused, refused, connects", "a", retry=EVERYTHING, budget=budget)
+    run("a refused, refused, connects", "a", retry=EVERYTHING, budget=budget, observed=observed)
     assert budget.tokens("192.0.2.1:80") == 0.25
-    run("a connects", "a", budget=budget)
+    run("a connects", "a", budget=budget, observed=observed)
     assert budget.tokens("192.0.2.1:80") == 0.5
 
 
@@ -1120,9 +1136,10 @@ LOOKUPS = st.lists(
     max_size=3,
 ).map(", ".join)
 NO_IPV6 = st.one_of(st.just("never"), st.builds("EAI_NONAME {}".format, AFTER))
-WORLDS = st.builds(
-    "a {}; b {}; c {}; db.test {}; db.test/6 {}".format, PEER, PEER, PEER, LOOKUPS, NO_IPV6
-)
+REST = st.builds("c {}; db.test {}; db.test/6 {}".format, PEER, LOOKUPS, NO_IPV6)
+WORLDS = st.builds("a {}; b {}; {}".format, PEER, PEER, REST)
+FIRST = st.sampled_from(["connects", *sorted(ENDS)])  # at once, as it may be on loopback
+PROMPT = st.builds("a {}, {}; b {}, {}; {}".format, FIRST, PEER, FIRST, PEER, REST)
 TARGETS = st.lists(st.sampled_from(["a", "b", "c", "db.test"]), min_size=1, max_size=3, unique=True)
 
 
@@ -1158,6 +1175,47 @@ def test_no_call_sleeps_past_its_deadline(
     if outcome.error is not None:
         assert outcome.error.elapsed <= timeout
         assert outcome.error.stopped is not None
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    world=WORLDS | PROMPT,
+    targets=TARGETS,
+    policy=st.none() | POLICIES,
+    attempt_timeout=st.none() | AFTER,
+    delay=st.none() | AFTER,
+    leave=st.just(inf) | st.floats(0.0, 15.0),
+)
+def test_an_observer_changes_nothing(
+    world: str,
+    targets: list[str],
+    policy: retry.Policy | None,
+    attempt_timeout: float | None,
+    delay: float | None,
+    leave: float,
+) -> None:
+    """Without one, the first address is begun before there is a call: all else is as it was."""
+    options: dict[str, Any] = {"attempt_timeout": attempt_timeout, "happy_eyeballs_delay": delay}
+    alone, watched = [
+        run(world, *targets, retry=policy, timeout=15.0, leave=leave, observed=observed, **options)
+        for observed in (False, True)
+    ]
+    assert alone.told == []
+    assert alone.world.begun == watched.world.begun
+    assert alone.world.now == watched.world.now
+    assert (alone.call.sock is None) == (watched.call.sock is None)
+    assert facts(alone.error) == facts(watched.error)
+
+
+def facts(error: ConnectError | None) -> list[Any]:
+    """Return what an error knows, and what its attempts do."""
+    if error is None:
+        return []
+    return [
+        str(error),
+        *map(repr, error.attempts),
+        [attempt_.error.help for attempt_ in error.attempts],
+    ]
 
 
 @settings(max_examples=300, deadline=None)
