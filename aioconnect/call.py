@@ -2,11 +2,13 @@
 
 ``Call.run`` is a generator.  It dials, and where it must wait it yields the instant at which it
 wants to go on if nothing happens before; what happened it finds in ``items``.  A driver waits,
-in an event loop or in poll(2), and nothing else: so the asynchronous engine and its blocking
-twin behave alike, because they are the same code.
+in an event loop or in poll(2), and nothing else but to begin the first attempt where that can be
+done before there is a call: so the asynchronous engine and its blocking twin behave alike,
+because they are the same code.
 
-Every socket of the call belongs to this generator from ``socket()`` on.  When it is left, by
-return, by an error or by ``close()``, exactly the winner is open, or nothing is.
+Every socket of the call belongs to it from ``socket()`` on, or from when it was taken over.  When
+the generator is left, by return, by an error or by ``close()``, exactly the winner is open, or
+nothing is.
 """
 
 from __future__ import annotations
