@@ -80,24 +80,27 @@ def first(targets: Sequence[Target], options: Options) -> First | None:
     Most calls connect at once: they need no state, no race and no deadline.  A driver begins this
     attempt, and makes a call of it (``Call.go_on``) only if it does not connect.
     """
-    if (
-        options.breaker is None
-        and options.budget is None
-        and options.on_event is None
-        and not logger.isEnabledFor(_DEBUG)
-        and (endpoints := _known(targets, options))
-    ):
-        begun = First(endpoints[0], 0, 1, monotonic())
-        begun.endpoints = endpoints
-        return begun
-    return None
+    if options.breaker is not None or options.budget is not None:
+        return None
+    if options.on_event is not None or logger.isEnabledFor(_DEBUG):
+        return None
+    target = targets[0]
+    endpoints: Sequence[Endpoint] | None
+    if target.family and len(targets) == 1:
+        endpoints = target.endpoints(options.type)
+    else:
+        endpoints = _known(targets, options)
+    if not endpoints:
+        return None
+    begun = First(endpoints[0], 0, 1, monotonic())
+    begun.endpoints = endpoints
+    return begun
 
 
 def _known(targets: Sequence[Target], options: Options) -> Sequence[Endpoint] | None:
     """Return all addresses, in the order to dial, if nothing has to be asked for them."""
-    if len(targets) == 1:
-        target = targets[0]
-        return target.endpoints(options.type) if target.family else _at_hand(target, options)
+    if len(targets) == 1 and not targets[0].family:
+        return _at_hand(targets[0], options)
     endpoints: list[Endpoint] = []
     for target in targets:
         if not target.family:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from . import attempt, errors, wait
 from .call import Call, first
 from .options import check_limit
-from .poller import Inbox, of
+from .poller import ATTRIBUTE, Inbox, of
 
 if TYPE_CHECKING:
     import socket
@@ -100,7 +100,7 @@ async def dial(targets: Sequence[Target], options: Options) -> tuple[socket.sock
         ConnectError: it could not.
     """
     loop = asyncio.get_running_loop()
-    poller = of(loop)
+    poller: Poller = getattr(loop, ATTRIBUTE, None) or of(loop)
     if (turn := poller.takes_turn(loop)) is not None:
         await turn
     begun = first(targets, options)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future, TimerHandle
     from collections.abc import Callable
 
-__all__ = ["Inbox", "Poller", "of"]
+__all__ = ["ATTRIBUTE", "Inbox", "Poller", "of"]
 
 AT_ONCE = 64
 """How many connects may complete at once within one turn of the loop; the next one waits for the
@@ -321,7 +321,8 @@ class _Writers:
         inbox.put(item)
 
 
-_ATTRIBUTE = "_aioconnect_poller"
+ATTRIBUTE = "_aioconnect_poller"
+"""Where a loop keeps its poller, for who would save a call of ``of``."""
 
 _pollers: WeakSet[Poller] = WeakSet()
 
@@ -344,7 +345,7 @@ def of(loop: AbstractEventLoop) -> Poller:
     Raises:
         TypeError: the loop cannot watch sockets (Windows' Proactor).
     """
-    poller: Poller | None = getattr(loop, _ATTRIBUTE, None)
+    poller: Poller | None = getattr(loop, ATTRIBUTE, None)
     if poller is None:
         if getattr(type(loop), "add_writer", None) in (None, asyncio.AbstractEventLoop.add_writer):
             raise TypeError(
@@ -352,6 +353,6 @@ def of(loop: AbstractEventLoop) -> Poller:
                 "a selector loop or uvloop"
             )
         poller = Poller()
-        setattr(loop, _ATTRIBUTE, poller)
+        setattr(loop, ATTRIBUTE, poller)
         _pollers.add(poller)
     return poller
