@@ -321,7 +321,7 @@ def _met_itself(candidate: Candidate, sock: socket.socket) -> int:
 
 
 def _fail(candidate: Candidate, options: Options, stage: Stage, cause: OSError | int) -> None:
-    if cause in errors.PLAIN:
+    if isinstance(cause, int) and cause in errors.PLAIN:
         candidate.error = cause
         return
     family, _, _, _, address = candidate.endpoint

@@ -57,11 +57,18 @@ MOST_ORDERED = 256
 _ask_at_hand: Callable[[object, str, int], Answer | None] | None = None
 
 
-def _load() -> Callable[[object, str, int], Answer | None]:
-    """Load the resolving floor: programs that dial addresses do without."""
-    global _ask_at_hand
-    from .resolve.at_hand import at_hand
+def _load(text: str) -> Callable[[object, str, int], Answer | None]:
+    """Load the resolving floor: programs that dial addresses do without.
 
+    Raises:
+        ConnectError: there is no descriptor to load it with.
+    """
+    global _ask_at_hand
+    try:
+        from .resolve import order, system  # noqa: F401  # not later, when it may fail
+        from .resolve.at_hand import at_hand
+    except OSError as exc:
+        raise errors.from_exception(exc, stage="resolve", target=text) from None
     _ask_at_hand = at_hand
     return at_hand
 
@@ -111,7 +118,7 @@ def _known(targets: Sequence[Target], options: Options) -> Sequence[Endpoint] | 
 
 def _at_hand(target: Target, options: Options) -> Sequence[Endpoint] | None:
     """Return all addresses of a name, in order, if nothing has to be asked for them."""
-    at_hand = _ask_at_hand or _load()
+    at_hand = _ask_at_hand or _load(target.text)
     resolver = _resolver(options)
     name = target.host
     answers = []
@@ -498,23 +505,23 @@ class Call:
                 self._look_up(race, index, target.name)
 
     def _look_up(self, race: Race, index: int, name: str) -> None:
+        target = self.targets[index]
+        at_hand = _ask_at_hand or _load(target.text)
         from .resolve import order
 
-        at_hand = _ask_at_hand or _load()
         resolver = _resolver(self._options)
-        kind = self._options.type
         known = self._names[index]
-        port = self.targets[index].port
-        for family in tuple(known.awaited):
-            answer = at_hand(resolver, name, family)
-            if answer is not None and answer.addresses:
+        answers = {family: at_hand(resolver, name, family) for family in known.awaited}
+        found = any(answer is not None and answer.addresses for answer in answers.values())
+        for family, answer in answers.items():
+            if answer is not None and found:
                 known.awaited.remove(family)
-                known.endpoints += _endpoints(port, kind, family, answer.addresses)
-            else:  # a negative answer too: it is the look-up that says why
+                known.endpoints += _endpoints(
+                    target.port, self._options.type, family, answer.addresses
+                )
+            else:  # also where it is known that there are none: it is the look-up that says why
                 if self._observed:
-                    self._emit(
-                        events.LookupStarted(self._clock(), self.targets[index].text, name, family)
-                    )
+                    self._emit(events.LookupStarted(self._clock(), target.text, name, family))
                 self.look_up(resolver, (self._round, index), name, family)
         if known.endpoints:
             endpoints = self._in_turn(order.sorted_for_dialling(known.endpoints))

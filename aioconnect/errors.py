@@ -794,11 +794,19 @@ def from_exception(
 ) -> ConnectError:
     """Build the error for an ``OSError``, by its type first and by its number second.
 
-    A :class:`ConnectError` comes back as it is.  The original is not kept as ``__cause__``: it
-    would bring its traceback and the frames of the call along; what it said is in ``strerror``.
+    Of a :class:`ConnectError`, which was classified already, it is a copy: its owner may use it
+    again.  The original is not kept as ``__cause__``: it would bring its traceback and the frames
+    of the call along; what it said is in ``strerror``.
     """
     if isinstance(exc, ConnectError) and exc._cause is not None:
-        return exc
+        error = type(exc)(*exc.args)
+        error.__dict__ = fields = exc.__dict__.copy()
+        error.__cause__ = exc.__cause__
+        if elapsed:
+            fields["elapsed"] = elapsed
+        if target:
+            fields["target"] = target
+        return error
     cause, number = _classify_exception(exc, stage, family, bound, address)
     text = exc.strerror or (str(exc.args[0]) if exc.args else "") or type(exc).__name__
     text = text if isinstance(text, str) else str(text)
@@ -989,7 +997,8 @@ def _causes(error: ConnectError) -> str:
         cause = single._cause or _OTHER
         phrase = cause.phrase
         if cause.code == _OTHER.code or cause.type in (TLSError, CertificateError, ProtocolError):
-            phrase = f"{safe(single.strerror or single.code)}, {phrase}"
+            said_there = single.strerror or (single.args and str(single.args[0])) or single.code
+            phrase = f"{safe(said_there)}, {phrase}"
         shown = by_phrase.setdefault(phrase, [])
         text = format_host(address)
         if text and text not in shown:

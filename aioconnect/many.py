@@ -28,11 +28,13 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import attempt, errors, events, poller
+# Some of this is not used here, but loaded now: later there may be no descriptor to load it with.
+from . import attempt, errors, events, poller, retry  # noqa: F401
 from .call import First, error_of, first, logger, tell
 from .dialer import Dialer, check_family
 from .engine import AsyncioCall
 from .options import check_count, check_limit
+from .resolve import at_hand, order, system  # noqa: F401
 from .targets import endpoint, parse_all
 
 if TYPE_CHECKING:
@@ -283,7 +285,8 @@ class ConnectMany:
         try:
             self._close()
         finally:
-            self._inbox.wake()  # who iterates in another task must not wait for ever
+            if not self._loop.is_closed():
+                self._inbox.wake()  # who iterates in another task must not wait for ever
             if reader is not None and not reader.done():
                 await asyncio.wait((reader,))
 
@@ -582,13 +585,17 @@ class ConnectMany:
             result.socket = begun.sock
             self._settle(result, monotonic())
         else:
-            self._go_on(begun, outcome, targets[0].text, result, now)
+            literal = targets[0].name is None
+            self._go_on(begun, outcome, targets[0].text if literal else None, result, now)
 
     def _go_on(
-        self, begun: First, outcome: int, text: str, result: ConnectResult, now: float
+        self, begun: First, outcome: int, text: str | None, result: ConnectResult, now: float
     ) -> None:
-        """Go on with a target that did not connect at once: it has failed, or needs a call."""
-        if outcome == attempt.FAILED and len(begun.endpoints) == 1:
+        """Go on with a target that did not connect at once: it has failed, or needs a call.
+
+        ``text`` is that of a literal; of a name its resolver must be told.
+        """
+        if outcome == attempt.FAILED and len(begun.endpoints) == 1 and text is not None:
             error = self._error_of(begun, text, result.started)
             if not isinstance(error, LACKING):
                 result.error = error
@@ -899,6 +906,8 @@ class _Entry(AsyncioCall):
             return super()._after_failure()
         # This round does not count.
         self._log = tuple([each for each in self.attempts if each.round != self._round])
+        if self._race is not None:
+            self._race.number = max([each.number for each in self._log], default=0)
         self._round -= 1
         self.lack = errors.combine(lacking, target=self.text, elapsed=self._clock() - self.started)
         raise self.lack

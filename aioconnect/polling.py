@@ -108,7 +108,11 @@ class PollCall(Call):
         from .resolve.threads import submit
 
         if self._pipe is None:
-            self._pipe = os.pipe()
+            try:
+                self._pipe = os.pipe()
+            except OSError as exc:  # no descriptor left: the look-up has failed
+                self.items.append((asked, family, exc))
+                return
             os.set_blocking(self._pipe[1], False)
             self._poll.register(self._pipe[0], select.POLLIN)
 

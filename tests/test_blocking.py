@@ -24,7 +24,7 @@ from aioconnect import ConnectError, blocking, events, retry
 from aioconnect.resolve import Answer, StaticResolver
 
 from .conftest import descriptors
-from .net import black_hole, listen, refusing
+from .net import black_hole, few_descriptors, listen, refusing
 from .steps import NAME, Slow, no_warnings, slow, without_collector
 
 if TYPE_CHECKING:
@@ -493,3 +493,38 @@ def test_a_KeyboardInterrupt_of_a_signal_handler_leaves_nothing(
             signal.signal(signal.SIGALRM, before_handler)
             late.join()
     assert late.cancelled == (2 if place == "name" else 0)
+
+
+def test_no_descriptor_for_a_look_up_is_an_error_of_ours() -> None:
+    """The pipe by which the resolver's thread would wake us needs two."""
+    with pytest.raises(aioconnect.TooManyOpenFiles) as caught, few_descriptors(1):
+        aioconnect.blocking.connect("db.test", 1, resolver=Never())
+    assert caught.value.stage == "resolve"
+    assert caught.value.target == "db.test:1"
+
+
+class Never:
+    """A resolver that is not reached."""
+
+    async def lookup(self, name: str, family: int) -> Answer:
+        """Never."""
+        raise AssertionError
+
+
+class Denied(OSError):
+    """What a hook may raise: it compares, and so it has no hash."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Denied)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_an_OSError_of_a_hook_needs_no_hash() -> None:
+    """It is a failed attempt, as any other."""
+
+    def policy(endpoint: Any) -> None:
+        raise Denied("not there")
+
+    with pytest.raises(ConnectError, match="not there"):
+        aioconnect.blocking.connect("127.0.0.1", 1, address_policy=policy)

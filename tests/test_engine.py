@@ -307,6 +307,16 @@ async def test_a_call_without_time_still_takes_what_is_at_hand() -> None:
         (await aioconnect.connect(*server.getsockname(), timeout=0)).close()
 
 
+@pytest.mark.parametrize("options", [{}, {"breaker": retry.Breaker()}], ids=["alone", "breaker"])
+async def test_a_family_that_a_name_lacks_is_not_asked_for(options: dict[str, Any]) -> None:
+    """Not even in a call that begins otherwise: what there is connects at once."""
+    names: Any = StaticResolver({"db.test": ["127.0.0.1"]})
+    with listen() as server:
+        port = server.getsockname()[1]
+        sock = await aioconnect.connect("db.test", port, resolver=names, timeout=0, **options)
+        sock.close()
+
+
 # 5: fresh sockets ---------------------------------------------------------------------------------
 
 

@@ -493,10 +493,19 @@ def test_an_exception_without_a_number_is_classified_by_its_type() -> None:
         assert "so it is" in (error.strerror or error.args)
 
 
-def test_an_error_of_ours_passes_through_as_it_is() -> None:
-    """What was classified once is not classified again at a later stage."""
-    error = timed_out(whole=False, stage="connect", address=V4)
-    assert from_exception(error, stage="tls") is error
+def test_an_error_of_ours_is_not_classified_again() -> None:
+    """But copied: whoever raised it may raise it again, and it keeps what it says."""
+    error = timed_out(whole=False, stage="connect", address=V4, elapsed=1.5)
+    try:
+        raise error
+    except ConnectError as exc:
+        same = from_exception(exc, stage="tls")
+        later = from_exception(exc, stage="tls", elapsed=3.0, target="db.test:443")
+    assert same is not error
+    assert (type(same), same.args, vars(same)) == (type(error), error.args, vars(error))
+    assert same.__traceback__ is later.__traceback__ is None
+    assert (later.stage, later.elapsed, later.target) == ("connect", 3.0, "db.test:443")
+    assert (error.elapsed, error.address) == (1.5, V4)
 
 
 def test_a_connect_error_made_by_somebody_else_is_classified() -> None:

@@ -16,6 +16,7 @@ import random
 import resource
 import socket
 import struct
+import subprocess
 import sys
 import time
 import tracemalloc
@@ -304,6 +305,150 @@ def forbid(endpoint: Any) -> None:
 
 def no_descriptors(endpoint: Any) -> socket.socket:
     raise OSError(errno.EPROTONOSUPPORT, "no such protocol")
+
+
+class AtHand:
+    """A resolver that keeps the one address of each name."""
+
+    def __init__(self) -> None:
+        self.forgotten: list[str] = []
+
+    def peek(self, name: str, family: int) -> Answer | None:
+        """Return what is kept."""
+        return Answer(("127.0.0.1",)) if family == socket.AF_INET else None
+
+    def absent(self, name: str, family: int) -> bool:
+        """Tell whether it is known that there is nothing."""
+        return family == socket.AF_INET6
+
+    def forget(self, name: str) -> None:
+        """Take note that what is kept may be old."""
+        self.forgotten.append(name)
+
+    async def lookup(self, name: str, family: int) -> Answer:
+        """Make this a resolver; nobody gets here."""
+        raise AssertionError("everything is at hand")
+
+
+@pytest.mark.parametrize("options", [{}, {"on_event": len}, {"retry": 1}], ids=repr)
+async def test_a_name_whose_address_fails_may_be_old(options: dict[str, Any]) -> None:
+    """Its resolver is told, as by any other call."""
+    resolver: Any = AtHand()
+    with refusing() as nobody:
+        options = {"resolver": resolver, **options}
+        (result,) = await collect(aioconnect.connect_many([f"db.test:{nobody[1]}"], **options))
+    assert isinstance(result.error, ConnectionRefusedError)
+    assert resolver.forgotten == ["db.test"]
+
+
+@pytest.mark.parametrize("options", [{}, {"retry": retry.attempts(2) & retry.constant(0)}])
+@pytest.mark.parametrize("addresses", [1, 2])
+async def test_a_round_that_lacks_something_counts_no_attempts(
+    addresses: int, options: dict[str, Any]
+) -> None:
+    """The error says how many were dialled, and which: as if nothing had been lacking."""
+    asked = itertools.count()
+
+    def lacks(endpoint: Any) -> None:
+        if next(asked) < 3:
+            raise OSError(errno.EMFILE, "no descriptor")
+
+    with refusing() as one, refusing() as other:
+        target = [one, other][:addresses]
+        many = aioconnect.connect_many([target], address_policy=lacks, **options)
+        (result,) = await collect(many)
+    assert result.error is not None
+    number = addresses * (2 if options else 1)
+    assert result.error.count == number
+    assert [each.number for each in result.error.attempts] == [*range(1, number + 1)]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of the coroutine that nobody ended
+@pytest.mark.parametrize("kind", LOOPS)
+def test_a_loop_that_is_closed_while_it_dials_is_no_error(
+    kind: str, dead: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was pending is closed when it is collected, and nothing is said."""
+    said: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    loop = LOOPS[kind]()
+    loop.set_exception_handler(lambda loop, context: None)
+    task = loop.create_task(collect(aioconnect.connect_many([dead], target_timeout=60)))
+    loop.run_until_complete(asyncio.sleep(0.01))
+    loop.close()
+    del task
+    gc.collect()
+    assert said == []
+
+
+COLD = """
+import asyncio, resource, socket, sys
+import aioconnect, aioconnect.blocking
+
+port, what = int(sys.argv[1]), sys.argv[2]
+kept = []
+
+def leave(number):
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with socket.socket() as free:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free.fileno() + number, hard))
+
+async def many():
+    targets = {"lists": [f"127.0.0.1:{port}", f"127.0.0.2:{port}"], "names": f"localhost:{port}"}
+    found = aioconnect.connect_many([targets[what]] * 30, limit=100, timeout=20)
+    leave(0 if what == "names" else 15)
+    free = []
+    def let_go():
+        if not free:
+            free.append(True)
+            leave(15)
+        while kept:
+            kept.pop().close()
+    asyncio.get_running_loop().call_later(0.3, let_go)
+    async with found:
+        number = 0
+        async for result in found:
+            assert result.error is None, result.error
+            number += 1
+            kept.append(result.socket)
+            if free:
+                let_go()
+        print(number)
+
+async def one():
+    if what == "later":  # the names of another resolver come first
+        from aioconnect.resolve import StaticResolver
+        names = StaticResolver({"db.test": ["127.0.0.1"]})
+        (await aioconnect.connect("db.test", port, resolver=names)).close()
+    leave(0)
+    await aioconnect.connect("localhost", port)
+
+try:
+    if what == "blocking":
+        leave(0)
+        aioconnect.blocking.connect("localhost", port)
+    asyncio.run(one() if what in ("one", "later") else many())
+except aioconnect.TooManyOpenFiles as exc:
+    print(exc.target == f"localhost:{port}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "prints"),
+    [("lists", "30"), ("names", "30"), ("one", "True"), ("later", "True"), ("blocking", "True")],
+)
+def test_nothing_has_to_be_loaded_when_no_descriptor_is_left(what: str, prints: str) -> None:
+    """In a program that has dialled nothing before: a module cannot be read then."""
+    with listen(("127.0.0.1", 0), backlog=200) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", COLD, str(server.getsockname()[1]), what],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=MAX,
+        )
+    assert (done.stdout.strip(), done.stderr) == (prints, "")
 
 
 @pytest.mark.parametrize(
