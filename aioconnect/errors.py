@@ -997,8 +997,9 @@ def _causes(error: ConnectError) -> str:
         cause = single._cause or _OTHER
         phrase = cause.phrase
         if cause.code == _OTHER.code or cause.type in (TLSError, CertificateError, ProtocolError):
-            said_there = single.strerror or (single.args and str(single.args[0])) or single.code
-            phrase = f"{safe(said_there)}, {phrase}"
+            # An error without a number has its text in `args` alone.
+            reason = single.strerror or "".join(map(str, single.args[:1])) or single.code
+            phrase = f"{safe(reason)}, {phrase}"
         shown = by_phrase.setdefault(phrase, [])
         text = format_host(address)
         if text and text not in shown:
