@@ -40,8 +40,10 @@ __all__ = [
     "begin",
     "check_address",
     "connecting",
+    "error_of",
     "expired",
     "finish",
+    "is_local",
 ]
 
 CONNECTED, PENDING, FAILED, AGAIN = 0, 1, 2, 3
@@ -148,6 +150,25 @@ def finish(candidate: Candidate, options: Options) -> int:
     sock.close()
     _fail(candidate, options, "connect", number)
     return FAILED
+
+
+def error_of(candidate: Candidate) -> errors.ConnectError:
+    """Return the error of a candidate that FAILED at ``candidate.ended``, built now if it was not.
+
+    Most calls in which an attempt fails connect in the end, and then nobody asks.
+    """
+    error = candidate.error
+    if isinstance(error, int):
+        family, _, _, _, address = candidate.endpoint
+        error = errors.from_errno(error, stage="connect", address=address, family=family)
+    error.elapsed = candidate.ended - candidate.started
+    return error  # type: ignore[no-any-return]
+
+
+def is_local(candidate: Candidate) -> bool:
+    """Tell whether it FAILED for want of something of this host, and of that alone."""
+    error = candidate.error
+    return not isinstance(error, int) and errors.is_local(error)
 
 
 def connecting(sock: socket.socket, address: Any) -> Generator[float | None, None, None]:

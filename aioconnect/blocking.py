@@ -63,7 +63,7 @@ def connect(
 def _drive(call: PollCall, begun: First | None, outcome: int) -> socket.socket | None:
     """Run a call to its end."""
     try:
-        if not (call.start() if begun is None else call.go_on(begun, outcome)):
+        if not call.start(begun, outcome):
             steps = call.run()
             try:
                 for until in steps:

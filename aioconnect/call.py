@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .retry import AddressBackoff
     from .targets import Endpoint, Target
 
-__all__ = ["Call", "First", "error_of", "first", "logger", "tell"]
+__all__ = ["Call", "First", "first", "logger", "tell"]
 
 logger = logging.getLogger("aioconnect")
 logger.addHandler(logging.NullHandler())  # a program that set up no logging sees nothing
@@ -85,7 +85,7 @@ def first(targets: Sequence[Target], options: Options) -> First | None:
     """Return what to dial first, if nothing has to be asked for, and nobody to be told, before.
 
     Most calls connect at once: they need no state, no race and no deadline.  A driver begins this
-    attempt, and makes a call of it (``Call.go_on``) only if it does not connect.
+    attempt, and makes a call of it (``Call.start``) only if it does not connect.
     """
     if options.breaker is not None or options.budget is not None:
         return None
@@ -261,43 +261,18 @@ class Call:
 
     # The rounds ----------------------------------------------------------------------------------
 
-    def start(self) -> bool:
+    def start(self, begun: First | None = None, outcome: int = _FAILED) -> bool:
         """Dial what can be dialled at once; True if that connected, else go on with ``run``.
 
-        Raises:
-            ConnectError: a breaker is open.
-        """
-        options = self._options
-        try:
-            # A breaker is asked before anything else.
-            endpoints = _known(self.targets, options) if options.breaker is None else None
-            if endpoints:
-                begun = First(endpoints[0], 0, 1, self._clock())
-                begun.endpoints = endpoints
-                self._round = 1
-                if self._observed:
-                    self._emit(events.AttemptStarted(*self._facts(begun.started, begun)))
-                outcome = self._io.begin(begun, options)
-                self.won = begun if outcome == _CONNECTED else self._take_over(begun, outcome)
-            else:
-                self._begin_round()
-                self.won = self._dial()
-        except BaseException:
-            self._leave(None)
-            raise
-        if self.won is None:
-            return False
-        self._succeed()
-        return True
-
-    def go_on(self, first: First, outcome: int) -> bool:
-        """Go on from an attempt that was begun before this call; returns as ``start`` does.
+        Args:
+            begun: the first attempt, if it was begun before this call.
+            outcome: what became of it.
 
         Raises:
-            ConnectError: it was all there was to try.
+            ConnectError: a breaker is open, or ``begun`` was all there was to try.
         """
         try:
-            self.won = self._take_over(first, outcome)
+            self.won = self._begin() if begun is None else self._take_over(begun, outcome)
         except BaseException:
             self._leave(None)
             raise
@@ -337,6 +312,22 @@ class Call:
             raise
         self._succeed()
 
+    def _begin(self) -> Candidate | None:
+        """Begin the first attempt, or the first round; the winner if one connected at once."""
+        options = self._options
+        # A breaker is asked before anything else.
+        endpoints = _known(self.targets, options) if options.breaker is None else None
+        if not endpoints:
+            self._begin_round()
+            return self._dial()
+        begun = First(endpoints[0], 0, 1, self._clock())
+        begun.endpoints = endpoints
+        self._round = 1
+        if self._observed:
+            self._emit(events.AttemptStarted(*self._facts(begun.started, begun)))
+        outcome = self._io.begin(begun, options)
+        return begun if outcome == _CONNECTED else self._take_over(begun, outcome)
+
     def _begin_round(self) -> None:
         """Begin to race over all addresses once."""
         options = self._options
@@ -366,13 +357,13 @@ class Call:
             first,
         )
 
-    def _take_over(self, first: First, outcome: int) -> Candidate | None:
+    def _take_over(self, begun: First, outcome: int) -> Candidate | None:
         """Begin the race, of which the first attempt was begun; the winner if one connected."""
         options = self._options
         self._round = 1
-        now = first.started
+        now = begun.started
         more = options.retry is not None
-        endpoints = first.endpoints
+        endpoints = begun.endpoints
         if len(endpoints) > 1:
             race = self._new_race(0, targets=1)
             several = len(self.targets) > 1  # then there is one address of each
@@ -380,22 +371,22 @@ class Call:
                 Candidate(endpoints[number], number if several else 0)
                 for number in range(1, len(endpoints))
             ]
-            failed = outcome == _FAILED and not _is_local(first)
+            failed = outcome == _FAILED and not attempt.is_local(begun)
             self._race = race
             if failed:
                 now = self._clock()
-                self._note(first, now)
-            race.adopt(first, others, now, failed=failed)
+                self._note(begun, now)
+            race.adopt(begun, others, now, failed=failed)
             if not failed:
-                self._settle(race, first, outcome)
+                self._settle(race, begun, outcome)
             return self._dial()
         if outcome == _FAILED and not more:
-            self._note(first, self._clock())
+            self._note(begun, self._clock())
             self._after_failure()  # raises: there is no other address, and no other round
             raise AssertionError
-        first.limit = limit(now, self.deadline, options.attempt_timeout, 1, 1, more)
-        self._race = Lone(first)
-        self._settle(self._race, first, outcome)
+        begun.limit = limit(now, self.deadline, options.attempt_timeout, 1, 1, more)
+        self._race = Lone(begun)
+        self._settle(self._race, begun, outcome)
         return None
 
     def _dial(self) -> Candidate | None:
@@ -448,7 +439,7 @@ class Call:
         if outcome == _AGAIN:
             race.again(candidate, now)
         else:
-            race.failed(candidate, now, local=_is_local(candidate))
+            race.failed(candidate, now, local=attempt.is_local(candidate))
             self._note(candidate, now)
         return now
 
@@ -476,7 +467,7 @@ class Call:
 
     def _attempt(self, candidate: Candidate) -> events.Attempt:
         """Return the entry of the log for an attempt that has failed."""
-        error = error_of(candidate)
+        error = attempt.error_of(candidate)
         candidate.error = None
         family, _, _, _, address = candidate.endpoint
         # All by position: this is on the path of every refused connect.
@@ -854,22 +845,6 @@ class Call:
 
     def _emit(self, event: events.Event) -> None:
         tell(self._options.on_event, event)
-
-
-def error_of(candidate: Candidate) -> errors.ConnectError:
-    """Return the error of an attempt that has failed, built now if it was not."""
-    error = candidate.error
-    if isinstance(error, int):
-        family, _, _, _, address = candidate.endpoint
-        error = errors.from_errno(error, stage="connect", address=address, family=family)
-    error.elapsed = candidate.ended - candidate.started
-    return error  # type: ignore[no-any-return]
-
-
-def _is_local(candidate: Candidate) -> bool:
-    """Tell whether an attempt failed for want of something of this host, and of that alone."""
-    error = candidate.error
-    return not isinstance(error, int) and errors.is_local(error)
 
 
 def _waits(backoff: AddressBackoff, address: Any, now: float) -> float:

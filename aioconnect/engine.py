@@ -103,20 +103,15 @@ async def dial(targets: Sequence[Target], options: Options) -> tuple[socket.sock
     poller: Poller = getattr(loop, ATTRIBUTE, None) or of(loop)
     if (turn := poller.takes_turn(loop)) is not None:
         await turn
-    begun = first(targets, options)
-    if begun is None:
-        call = AsyncioCall(targets, options)
-        call.loop, call.poller = loop, poller
-        connected = call.start()
-    else:
-        outcome = attempt.begin(begun, options)
+    begun, outcome, started = first(targets, options), attempt.FAILED, None
+    if begun is not None:
+        outcome, started = attempt.begin(begun, options), begun.started
         if outcome == attempt.CONNECTED:
             assert begun.sock is not None
             return begun.sock, targets[0], begun.endpoint[4]
-        call = AsyncioCall(targets, options, begun.started)
-        call.loop, call.poller = loop, poller
-        connected = call.go_on(begun, outcome)
-    if not connected:
+    call = AsyncioCall(targets, options, started)
+    call.loop, call.poller = loop, poller
+    if not call.start(begun, outcome):
         poller.gives_turn_back()
         steps = call.run()
         try:

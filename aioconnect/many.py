@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 # Some of this is not used here, but loaded now: later there may be no descriptor to load it with.
 from . import attempt, errors, events, poller, retry  # noqa: F401
-from .call import First, error_of, first, logger, tell
+from .call import First, first, logger, tell
 from .dialer import Dialer, check_family
 from .engine import AsyncioCall
 from .options import check_count, check_limit
@@ -611,7 +611,7 @@ class ConnectMany:
     def _error_of(self, begun: First, text: str, started: float) -> errors.ConnectError:
         """Build the error of a target whose only attempt has failed, as its call would do."""
         begun.ended = now = monotonic()
-        error = error_of(begun)
+        error = attempt.error_of(begun)
         family, _, _, _, address = begun.endpoint
         failed = events.Attempt(now, text, 1, 1, address, family, error.stage, started, error)
         return errors.combine((failed,), text, error.elapsed)
@@ -626,7 +626,7 @@ class ConnectMany:
         self._launch(entry, now)
 
     def _launch(
-        self, entry: _Entry, now: float, begun: First | None = None, outcome: int = 0
+        self, entry: _Entry, now: float, begun: First | None = None, outcome: int = attempt.FAILED
     ) -> None:
         if entry.waited:
             entry.begin_anew(now)
@@ -635,11 +635,8 @@ class ConnectMany:
         for host in entry.hosts:
             self._hosts[host] = self._hosts.get(host, 0) + 1
         try:
-            if begun is not None:
-                connected = entry.go_on(begun, outcome)
-            else:
-                # One that has raced goes on in run(): its policy counts the rounds that failed.
-                connected = not entry.repeats and entry.start()
+            # One that has raced goes on in run(): its policy counts the rounds that failed.
+            connected = not entry.repeats and entry.start(begun, outcome)
         except errors.ConnectError as exc:
             self._failed(entry, exc, monotonic())
             return
@@ -904,7 +901,7 @@ class _Entry(AsyncioCall):
         lacking = [each for each in lacking if each.round == self._round]
         if not lacking:
             return super()._after_failure()
-        # This round does not count.
+        # This round does not count, nor do its attempts.
         self._log = tuple([each for each in self.attempts if each.round != self._round])
         if self._race is not None:
             self._race.number = max([each.number for each in self._log], default=0)

@@ -224,7 +224,7 @@ class VirtualCall(Call):
         if outcome == attempt.CONNECTED:
             self.sock = begun.sock
             return True
-        return self.go_on(begun, outcome)
+        return self.start(begun, outcome)
 
     def watch(self, candidate: Any) -> None:
         """Take note."""
