@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import aioconnect
+import aioconnect.blocking
 from aioconnect import ConnectError, Dialer, Help, events, retry
 from aioconnect.resolve import Answer, StaticResolver
 
@@ -315,6 +316,28 @@ async def test_a_family_that_a_name_lacks_is_not_asked_for(options: dict[str, An
         port = server.getsockname()[1]
         sock = await aioconnect.connect("db.test", port, resolver=names, timeout=0, **options)
         sock.close()
+
+
+def slowly(endpoint: Any) -> None:
+    """Allow it, after a while."""
+    time.sleep(0.01)
+
+
+async def test_the_time_of_a_call_begins_before_its_first_attempt(dead: tuple[str, int]) -> None:
+    """What its hooks take is a part of it, although there is no call yet when they run."""
+    with refusing() as nobody:
+        for address in (nobody, dead):
+            for connect in (aioconnect.connect, blocking):
+                with pytest.raises(ConnectError) as raised:
+                    await connect(*address, address_policy=slowly, timeout=0.05)
+                (failed,) = raised.value.attempts
+                assert raised.value.elapsed >= failed.error.elapsed >= 0.01
+                assert failed.error.elapsed == failed.ended - failed.started
+
+
+async def blocking(*args: Any, **options: Any) -> socket.socket:
+    """Connect as without a loop."""
+    return aioconnect.blocking.connect(*args, **options)
 
 
 # 5: fresh sockets ---------------------------------------------------------------------------------
