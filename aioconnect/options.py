@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from .events import Event
     from .resolve.base import Resolver
+    from .stages import Handshake
     from .retry import Breaker, Budget, Policy
 
     LocalAddress: TypeAlias = tuple[str, int] | str
@@ -44,6 +45,7 @@ class TargetOptions(TypedDict, total=False):
     socket_options: Iterable[SocketOption] | None
     socket_factory: Callable[[Endpoint], socket.socket] | None
     address_policy: Callable[[Endpoint], object] | None
+    handshake: Handshake | None
     on_event: Callable[[Event], object] | None
 
 
@@ -115,6 +117,11 @@ class Options:
     address_policy: Callable[[Endpoint], object] | None = None
     """Called with the 5-tuple that is about to be dialled, whoever named it; an ``OSError`` from
     it (``PermissionError``, say) forbids this address."""
+
+    handshake: Handshake | None = None
+    """Called with the connected socket and its 5-tuple; returns a generator that speaks over it,
+    and yields ``1`` to wait until it can read, ``4`` until it can write.  Then the attempt is
+    done.  An ``OSError`` from it is a failed attempt."""
 
     on_event: Callable[[Event], object] | None = None
     """Called with each :class:`~aioconnect.events.Event`.  It only observes: an ``Exception`` in
@@ -322,6 +329,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "socket_options": _socket_options,
     "socket_factory": _callable,
     "address_policy": _callable,
+    "handshake": _callable,
     "on_event": _callable,
 }
 
