@@ -7,8 +7,8 @@ import math
 import socket
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
-from .errors import safe
 from .targets import Endpoint, parse
+from .text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
