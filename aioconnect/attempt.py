@@ -24,14 +24,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from . import errors, wait
+from . import causes, wait
 from .driver import WRITE
 
 if TYPE_CHECKING:
-    from .events import Stage
+    from .errors import ConnectError
     from .options import Options
     from .race import Attempt
     from .targets import Endpoint
+    from .terms import Stage
 
 __all__ = [
     "AGAIN",
@@ -80,7 +81,7 @@ def begin(endpoint: Endpoint, options: Options, tries: int = 1) -> tuple[int, An
     Returns:
         ``(CONNECTED, socket)`` or ``(PENDING, socket)``, and the socket is the caller's;
         ``(FAILED, cause)`` or ``(AGAIN, cause)``, and nothing is open.  The cause is a
-        ``ConnectError`` (built, not raised), or the errno of one in ``errors.PLAIN``.
+        ``ConnectError`` (built, not raised), or the errno of one in ``causes.PLAIN``.
 
     An exception that is no ``OSError``, from a caller's hook, comes out unchanged.
     """
@@ -172,7 +173,7 @@ def finish(
     return FAILED, _cause((family, _numeric(address), endpoint), options, "connect", number)
 
 
-def error_of(attempt: Attempt) -> errors.ConnectError:
+def error_of(attempt: Attempt) -> ConnectError:
     """Return the error of an attempt that FAILED at ``attempt.ended``, built now if it was not.
 
     Most calls in which an attempt fails connect in the end, and then nobody asks.
@@ -180,14 +181,14 @@ def error_of(attempt: Attempt) -> errors.ConnectError:
     error = attempt.error
     if isinstance(error, int):
         family, _, _, _, address = attempt.endpoint
-        error = errors.from_errno(error, stage="connect", address=address, family=family)
+        error = causes.from_errno(error, stage="connect", address=address, family=family)
     error.elapsed = attempt.ended - attempt.started
     return error  # type: ignore[no-any-return]
 
 
 def is_local(cause: Any) -> bool:
     """Whether an attempt failed only because a local resource ran out."""
-    return not isinstance(cause, int) and errors.is_local(cause)
+    return not isinstance(cause, int) and causes.is_local(cause)
 
 
 def close(sock: socket.socket) -> None:
@@ -345,7 +346,7 @@ def _met_itself(sock: socket.socket, endpoint: Endpoint, tries: int) -> tuple[in
     # A plain close would leave the port in TIME_WAIT, and the server could not bind it.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     close(sock)
-    error = errors.connected_to_itself(address=endpoint[4], family=endpoint[0])
+    error = causes.connected_to_itself(address=endpoint[4], family=endpoint[0])
     return (AGAIN if tries < SELF_CONNECTS else FAILED), error
 
 
@@ -353,7 +354,7 @@ def _cause(
     dialled: tuple[int, Any, Endpoint], options: Options, stage: Stage, cause: OSError | int
 ) -> Any:
     """Return the errno if it says all, else the error."""
-    if isinstance(cause, int) and cause in errors.PLAIN:
+    if isinstance(cause, int) and cause in causes.PLAIN:
         return cause
     family, numeric, endpoint = dialled
     number = cause if isinstance(cause, int) else cause.errno
@@ -362,12 +363,12 @@ def _cause(
         # For IPv6 it says either that there is no port or that there is no source address.
         bound = has_source(numeric)
     if isinstance(cause, int):
-        return errors.from_errno(
+        return causes.from_errno(
             cause, stage=stage, address=endpoint[4], family=family, bound=bound
         )
     if family == _AF_UNIX and cause.errno is None and "too long" in str(cause):
         # Python refuses the path before the kernel can, without a number.
         cause = OSError(errno.ENAMETOOLONG, "File name too long")
-    return errors.from_exception(
+    return causes.from_exception(
         cause, stage=stage, address=endpoint[4], family=family, bound=bound
     )

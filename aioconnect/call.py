@@ -14,7 +14,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from . import attempt as io
-from . import errors, lookups
+from . import causes, lookups
 from .driver import WRITE, Driven
 from .log import logger
 from .race import first_wait
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
-    from . import events
     from .driver import Driver
+    from .errors import AttemptFailed, ConnectError
     from .options import Options
     from .targets import Endpoint, Target
 
@@ -84,7 +84,7 @@ class Call(Driven):
         self.future = self.slot = None
         self.items = _NOTHING
         self.result: Any = None
-        self.error: errors.ConnectError | None = None
+        self.error: ConnectError | None = None
         self._driver = driver
         self._targets = targets
         self._options = options
@@ -112,7 +112,7 @@ class Call(Driven):
         won = self._won
         return (self._targets[0], self._endpoints[0][4]) if won is None else won
 
-    def round_failed(self, failures: Sequence[events.Attempt]) -> bool:
+    def round_failed(self, failures: Sequence[AttemptFailed]) -> bool:
         """Return True if a round does not count; the call then waits for ``resume``.
 
         To be overridden: it is asked before the retry policy is.
@@ -156,12 +156,12 @@ class Call(Driven):
             self._first = None
         return self._settle(outcome, what)
 
-    def late(self) -> errors.ConnectError:
+    def late(self) -> ConnectError:
         """Return the error of a call whose deadline came before its turn to begin."""
         elapsed = self._driver.clock() - self.started
-        return errors.timed_out(whole=True, stage="wait", target=self.text, elapsed=elapsed)
+        return causes.timed_out(whole=True, stage="wait", target=self.text, elapsed=elapsed)
 
-    def take_error(self) -> errors.ConnectError:
+    def take_error(self) -> ConnectError:
         """Return the error to raise; the call refers to it no longer, or that were a cycle."""
         error, self.error = self.error, None
         assert error is not None
@@ -234,7 +234,7 @@ class Call(Driven):
             self._first = None
             io.close(what)
             family, _, _, _, address = self._endpoints[0]
-            error = errors.from_exception(exc, stage="wait", address=address, family=family)
+            error = causes.from_exception(exc, stage="wait", address=address, family=family)
             return self._enter_race(_FAILED, error)
         options = self._options
         return first_wait(

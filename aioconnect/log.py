@@ -6,7 +6,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from . import attempt as io
-from . import errors, events
+from . import events
+from .errors import KEPT_ATTEMPTS, AttemptFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,11 +42,11 @@ class Log:
         self.round = 1
         self._hook = hook
         self.observed = observed
-        self._entries: tuple[events.Attempt, ...] = ()
+        self._entries: tuple[AttemptFailed, ...] = ()
         self._unwritten: tuple[Attempt, ...] = ()
 
     @property
-    def attempts(self) -> tuple[events.Attempt, ...]:
+    def attempts(self) -> tuple[AttemptFailed, ...]:
         """Return every attempt that has failed, in the order of the failures.
 
         An entry is written when it is asked for: most calls in which an attempt fails connect in
@@ -63,24 +64,23 @@ class Log:
         if self.observed:
             self.emit(self.attempts[-1])
 
-    def add(self, entry: events.Attempt) -> None:
+    def add(self, entry: AttemptFailed) -> None:
         """Record a failure that is no attempt: a policy's own, say."""
         self._entries = (*self.attempts, entry)
 
-    def of_round(self) -> list[events.Attempt]:
+    def of_round(self) -> list[AttemptFailed]:
         """Return what has failed in this round."""
         return [failed for failed in self.attempts if failed.round == self.round]
 
-    def rewrite(self, failures: Sequence[events.Attempt]) -> None:
+    def rewrite(self, failures: Sequence[AttemptFailed]) -> None:
         """Put ``failures`` in the place of this round's entries; the newest are kept."""
         kept = [failed for failed in self.attempts if failed.round != self.round]
-        self._entries = tuple([*kept, *failures][-errors.KEPT_ATTEMPTS :])
+        self._entries = tuple([*kept, *failures][-KEPT_ATTEMPTS :])
 
     def facts(self, now: float, attempt: Attempt) -> tuple[Any, ...]:
         """Return what every event of an attempt says."""
         family, _, _, _, address = attempt.endpoint
-        text = self.targets[attempt.target].text
-        return now, text, attempt.number, self.round, address, family
+        return now, self.targets[attempt.target].text, attempt.number, self.round, address, family
 
     def started(self, attempt: Attempt) -> None:
         """Tell the observer that an attempt is about to begin."""
@@ -90,15 +90,21 @@ class Log:
         """Log an event, and tell the observer."""
         emit(self._hook, event)
 
-    def _written(self, attempt: Attempt) -> events.Attempt:
+    def _written(self, attempt: Attempt) -> AttemptFailed:
         error = io.error_of(attempt)
         attempt.error = None
         # By position: this is on the path of every refused connect.
-        return events.Attempt(
-            *self.facts(attempt.ended, attempt),
-            error.stage,
-            attempt.started,
+        family, _, _, _, address = attempt.endpoint
+        return AttemptFailed(
+            attempt.ended,
+            self.targets[attempt.target].text,
             error,
+            attempt.started,
+            attempt.number,
+            self.round,
+            address,
+            family,
+            error.stage,
             attempt.tries,
         )
 

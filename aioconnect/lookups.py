@@ -8,7 +8,8 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
-from . import errors, events
+from . import causes, events
+from .errors import AttemptFailed, Help
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,7 +81,7 @@ def _load(text: str) -> _Floor:
 
         _resolving = floor = _Floor()
     except OSError as exc:
-        raise errors.from_exception(exc, stage="resolve", target=text) from None
+        raise causes.from_exception(exc, stage="resolve", target=text) from None
     return floor
 
 
@@ -111,7 +112,7 @@ class Name:
         self.awaited = list(families)
         self.answers: list[Answer] = []
         self.endpoints: Sequence[Endpoint] = ()
-        self.failures: list[events.Attempt] = []
+        self.failures: list[AttemptFailed] = []
         self.error: BaseException | None = None
         self.ticket: Any = None
 
@@ -230,7 +231,7 @@ class Lookups:
 
     def _failed(self, name: Name, family: int, exc: OSError, now: float) -> None:
         target = self._targets[name.index]
-        error = errors.from_exception(
+        error = causes.from_exception(
             exc,
             stage="resolve",
             target=target.text,
@@ -238,31 +239,31 @@ class Lookups:
             elapsed=now - self._started,
         )
         name.failures.append(
-            events.Attempt(
+            AttemptFailed(
                 now,
                 target.text,
+                error,
+                self._started,
                 0,
                 self._log.round,
                 target.name,
                 family,
-                stage="resolve",
-                started=self._started,
-                error=error,
+                "resolve",
             )
         )
         if self._log.observed:
             self._emit(events.LookupFailed, target, family, error=error)
 
-    def failures(self, now: float, deadline: float) -> list[events.Attempt]:
+    def failures(self, now: float, deadline: float) -> list[AttemptFailed]:
         """Return the failed look-ups that matter: that a name lacks one family is no news."""
-        found: list[events.Attempt] = []
+        found: list[AttemptFailed] = []
         for name in self.names:
             for family in name.awaited if now >= deadline else ():
                 self._failed(name, family, LookupTimedOut(), now)
             if not name.endpoints:
                 found += name.failures
             else:
-                found += [f for f in name.failures if f.error.help & errors.Help.SAME]
+                found += [f for f in name.failures if f.error.help & Help.SAME]
         return found
 
     def leave(self, *, finish: bool) -> None:

@@ -10,7 +10,7 @@ import errno
 import socket
 from typing import TYPE_CHECKING, Any
 
-from . import attempt, errors, wait
+from . import attempt, causes, wait
 from .driver import WRITE, Driven
 from .options import check_limit
 from .race import pause
@@ -18,7 +18,8 @@ from .targets import parse
 
 if TYPE_CHECKING:
     from .driver import Driver
-    from .events import Stage
+    from .errors import ConnectError
+    from .terms import Stage
 
 __all__ = ["OwnSocket", "check_address"]
 
@@ -65,7 +66,7 @@ class OwnSocket(Driven):
         self._pending = False
         self._started = driver.clock()
         self._deadline = self._started + check_limit("timeout", timeout)
-        self.error: errors.ConnectError | None = None
+        self.error: ConnectError | None = None
 
     def step(self) -> float | None:
         """Go on; see :meth:`~aioconnect.driver.Driven.step`."""
@@ -95,7 +96,7 @@ class OwnSocket(Driven):
             error = self._from(exc)
         return self._fail(error)
 
-    def take_error(self) -> errors.ConnectError:
+    def take_error(self) -> ConnectError:
         """Return the error to raise; nothing here refers to it any longer."""
         error, self.error = self.error, None
         assert error is not None
@@ -117,16 +118,16 @@ class OwnSocket(Driven):
             number = attempt.look_again(sock, int(sock.family), address, number)
         return number
 
-    def _checked(self) -> errors.ConnectError | None:
+    def _checked(self) -> ConnectError | None:
         """Return what is wrong with a socket that is connected, if anything is."""
         sock, address = self._sock, self._address
         if self._already and not _is_peer(sock, address):
             return self._error(errno.EALREADY)  # what was pending went to somewhere else
         if address is not None and _may_be_tcp(sock) and attempt.is_self(sock):
-            return errors.connected_to_itself(address=address, family=int(sock.family))
+            return causes.connected_to_itself(address=address, family=int(sock.family))
         return None
 
-    def _error(self, number: int) -> errors.ConnectError:
+    def _error(self, number: int) -> ConnectError:
         family = int(self._sock.family)
         bound = (
             number == errno.EADDRNOTAVAIL
@@ -134,26 +135,26 @@ class OwnSocket(Driven):
             and self._address is not None
             and attempt.has_source(self._address)
         )
-        return errors.from_errno(
+        return causes.from_errno(
             number, stage=self._stage, address=self._address, family=family, bound=bound
         )
 
-    def _late(self) -> errors.ConnectError:
+    def _late(self) -> ConnectError:
         self.close()
-        return errors.timed_out(
+        return causes.timed_out(
             whole=True, stage=self._stage, address=self._address, family=int(self._sock.family)
         )
 
-    def _from(self, exc: OSError) -> errors.ConnectError:
+    def _from(self, exc: OSError) -> ConnectError:
         if isinstance(exc, FileExistsError):  # of the driver: somebody waits for it already
             exc = OSError(errno.EALREADY, "Operation already in progress")
         if exc.errno is None and "too long" in str(exc):
             exc = OSError(errno.ENAMETOOLONG, "File name too long")
-        return errors.from_exception(
+        return causes.from_exception(
             exc, stage=self._stage, address=self._address, family=int(self._sock.family)
         )
 
-    def _fail(self, error: errors.ConnectError | None) -> None:
+    def _fail(self, error: ConnectError | None) -> None:
         if error is not None:
             error.elapsed = self._driver.clock() - self._started
             self.error = error
@@ -180,7 +181,7 @@ def check_address(sock: socket.socket, address: Any) -> Any:
             try:
                 return attempt.with_scope(target.address)
             except OSError as exc:
-                raise errors.from_exception(
+                raise causes.from_exception(
                     exc, stage="socket", address=target.address, family=target.family
                 ) from None
         return target.address

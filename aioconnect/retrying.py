@@ -5,12 +5,12 @@ from __future__ import annotations
 from random import random
 from typing import TYPE_CHECKING, Any
 
-from . import errors, retry
+from . import causes, retry
+from .errors import AttemptFailed, ConnectError, Help
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from . import events
     from .log import Log
     from .targets import Endpoint, Target
 
@@ -44,7 +44,7 @@ class Retrying:
         self._backoff = retry.AddressBackoff()
 
     def decide(
-        self, error: errors.ConnectError, log: Log, now: float, deadline: float
+        self, error: ConnectError, log: Log, now: float, deadline: float
     ) -> retry.Retry | retry.Stop:
         """Ask the policy what follows a failed round; its own ``OSError`` is the call's end."""
         assert self._policy is not None
@@ -77,9 +77,9 @@ class Retrying:
         if self._next:
             self._turns += 1
 
-    def penalise(self, failed: events.Attempt) -> None:
+    def penalise(self, failed: AttemptFailed) -> None:
         """Let an address that failed wait, unless only a local resource ran out."""
-        if not failed.error.help & errors.Help.LOCAL:
+        if not failed.error.help & Help.LOCAL:
             self._backoff.failed(failed.address, failed.ended)
 
     def arrange(self, endpoints: Sequence[Endpoint], now: float) -> Sequence[Endpoint]:
@@ -100,12 +100,9 @@ class Retrying:
         return until if until > now else 0.0
 
 
-def _own_failure(exc: OSError, log: Log, now: float) -> events.Attempt:
+def _own_failure(exc: OSError, log: Log, now: float) -> AttemptFailed:
     """Return the entry of the log for a policy that has failed itself."""
-    from . import events
 
     text = ", ".join([target.text for target in log.targets])
-    error = errors.from_exception(exc, stage="wait", target=text)
-    return events.Attempt(
-        now, text, 0, log.round, None, 0, stage="wait", started=now, error=error
-    )
+    error = causes.from_exception(exc, stage="wait", target=text)
+    return AttemptFailed(now, text, error, now, round=log.round)

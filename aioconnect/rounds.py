@@ -10,8 +10,9 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from . import attempt as io
-from . import errors, events, lookups, wait
+from . import causes, events, lookups, wait
 from .driver import WRITE
+from .errors import AttemptFailed
 from .log import Log, logger
 from .race import Attempt, Race
 from .stages import Stages
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from .call import Call
     from .driver import Driver
+    from .errors import ConnectError
     from .options import Options
     from .permits import Permits
     from .retrying import Retrying
@@ -107,7 +109,7 @@ class Rounds:
         self._dialled = 0  # how many attempts there were before this round
         self.result: Any = None
         self.won: tuple[Target, Any] | None = None
-        self.error: errors.ConnectError | None = None
+        self.error: ConnectError | None = None
 
     # What the call does --------------------------------------------------------------------------
 
@@ -127,7 +129,7 @@ class Rounds:
         if self._log.attempts:
             self._give_up(now, "open", open_for)
         else:
-            self._end_with(errors.circuit_open(self._driven.text, open_for), now, "open")
+            self._end_with(causes.circuit_open(self._driven.text, open_for), now, "open")
         return False
 
     def first_started(self, endpoint: Endpoint) -> None:
@@ -300,7 +302,7 @@ class Rounds:
                 attempt.sock = None
                 io.close(what)
                 family, _, _, _, address = attempt.endpoint
-                what = errors.from_exception(exc, stage="wait", address=address, family=family)
+                what = causes.from_exception(exc, stage="wait", address=address, family=family)
             else:
                 return False
         if outcome == _AGAIN:
@@ -327,7 +329,7 @@ class Rounds:
                 return False
         except OSError as exc:
             family, _, _, _, address = attempt.endpoint
-            error = errors.from_exception(exc, stage=stages.name, address=address, family=family)
+            error = causes.from_exception(exc, stage=stages.name, address=address, family=family)
             self._close_attempt(attempt)
             self._fail(race, attempt, error, self._driver.clock())
             return False
@@ -352,7 +354,7 @@ class Rounds:
             stage = "connect" if attempt.stages is None else attempt.stages.name
             self._close_attempt(attempt)
             family, _, _, _, address = attempt.endpoint
-            cause = errors.timed_out(
+            cause = causes.timed_out(
                 whole=now >= self.deadline, stage=stage, address=address, family=family
             )
         self._fail(race, attempt, cause, now)
@@ -378,7 +380,7 @@ class Rounds:
         """Return the instant of the next round, or None: the call has failed."""
         now = self._driver.clock()
         options, log = self._options, self._log
-        failures: Sequence[events.Attempt] = log.attempts
+        failures: Sequence[AttemptFailed] = log.attempts
         if len(failures) != 1 or log.round > 1 or self._lookups is not None:
             failures = self._failures(now)
         if self._driven.round_failed(failures):
@@ -390,7 +392,7 @@ class Rounds:
         if options.retry is None and self._permits is None:
             return self._give_up(now, None)
         elapsed = now - self.round_started
-        error = errors.combine(failures, target=self._driven.text, elapsed=elapsed, count=len(failures))
+        error = causes.combine(failures, target=self._driven.text, elapsed=elapsed, count=len(failures))
         delay = self._pause(now, error)
         if delay is None:
             return None
@@ -400,7 +402,7 @@ class Rounds:
         self._resume = now + delay
         return self._resume
 
-    def _failures(self, now: float) -> list[events.Attempt]:
+    def _failures(self, now: float) -> list[AttemptFailed]:
         """Return the failures of this round: attempts, and look-ups that matter."""
         failures = self._log.of_round()
         if self._lookups is not None:
@@ -410,7 +412,7 @@ class Rounds:
         failures.sort(key=_start_of)
         return failures
 
-    def _pause(self, now: float, error: errors.ConnectError) -> float | None:
+    def _pause(self, now: float, error: ConnectError) -> float | None:
         """Ask the policy, then the breaker, then the budget; None if the call has ended."""
         from .retry import Stop, left_host
 
@@ -449,20 +451,12 @@ class Rounds:
         self._dialled = max([each.number for each in self._log.attempts], default=0)
         self._resume = inf
 
-    def _out_of_time(self, now: float) -> events.Attempt:
+    def _out_of_time(self, now: float) -> AttemptFailed:
         """Return the failure of a round in which the deadline came before anything was dialled."""
-        error = errors.timed_out(whole=True, stage="connect", target=self._driven.text)
+        error = causes.timed_out(whole=True, stage="connect", target=self._driven.text)
         error.elapsed = now - self.round_started
-        return events.Attempt(
-            now,
-            self._driven.text,
-            0,
-            self._log.round,
-            None,
-            0,
-            stage="connect",
-            started=self.round_started,
-            error=error,
+        return AttemptFailed(
+            now, self._driven.text, error, self.round_started, round=self._log.round
         )
 
     # The end -------------------------------------------------------------------------------------
@@ -489,12 +483,12 @@ class Rounds:
         """End the call with the error of all its attempts."""
         count = self._dialled if self._race is None else self._race.number
         elapsed = now - self._started
-        error = errors.combine(
+        error = causes.combine(
             self._log.attempts, self._driven.text, elapsed, count, stopped, retry_after
         )
         self._end_with(error, now, stopped or "attempts")
 
-    def _end_with(self, error: errors.ConnectError, now: float, stopped: str) -> None:
+    def _end_with(self, error: ConnectError, now: float, stopped: str) -> None:
         if self._log.observed:
             self._log.emit(events.GaveUp(now, self._driven.text, stopped, error))
         self._leave(None)
@@ -545,5 +539,5 @@ class Rounds:
         return sock is not None or stages is not None
 
 
-def _start_of(failed: events.Attempt) -> float:
+def _start_of(failed: AttemptFailed) -> float:
     return failed.started

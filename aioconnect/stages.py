@@ -16,7 +16,7 @@ from __future__ import annotations
 import socket
 from collections import deque
 from inspect import iscoroutine
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import attempt
 
@@ -24,13 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Sequence
 
     from .driver import Driven, Driver
-    from .events import Stage as StageName
     from .targets import Endpoint
+    from .terms import Stage as StageName
 
-__all__ = ["Handshake", "Stage", "Stages"]
-
-Handshake: TypeAlias = "Callable[[socket.socket, Endpoint], Generator[int, None, Any]]"
-"""A handshake over a connected socket: yields what it waits for, ``READ`` or ``WRITE``."""
+__all__ = ["Stage", "Stages"]
 
 
 class Stage(NamedTuple):
