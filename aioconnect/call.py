@@ -169,21 +169,21 @@ class Call(Driven):
 
     def close(self) -> None:
         """Close every socket, leave every look-up, return what was borrowed."""
+        first, self._first = self._first, None
+        result, self.result = self.result, None
         rounds, self._rounds = self._rounds, None
         try:
-            if rounds is not None:
-                rounds.close()
+            if first is not None:
+                self._driver.unwatch(first)
         finally:
-            first, self._first = self._first, None
-            result, self.result = self.result, None
             try:
-                if first is not None:
-                    self._driver.unwatch(first)
-            finally:
                 if first is not None:
                     io.close(first)
                 if result is not None:
                     (self._stages[-1].undo if self._stages else io.close)(result)
+            finally:
+                if rounds is not None:
+                    rounds.close(None if first is None else self._endpoints[0])
 
     # The first attempt ---------------------------------------------------------------------------
 

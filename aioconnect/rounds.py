@@ -200,9 +200,12 @@ class Rounds:
         self.deadline = deadline
         self._resume = now
 
-    def close(self) -> None:
-        """Close every socket, leave every look-up, return what was borrowed."""
-        self._leave(None)
+    def close(self, first: Endpoint | None) -> None:
+        """Close every socket, leave every look-up, return what was borrowed.
+
+        ``first`` is the address of the first attempt if that was pending, and was closed.
+        """
+        self._leave(None, None if first is None else Attempt(first, 0, 1, self._started))
 
     # A round -------------------------------------------------------------------------------------
 
@@ -494,9 +497,9 @@ class Rounds:
         self._leave(None)
         self.error = error
 
-    def _leave(self, won: Attempt | None) -> None:
+    def _leave(self, won: Attempt | None, first: Attempt | None = None) -> None:
         """Close every other socket; return the breaker permit and the budget token."""
-        cancelled: list[Attempt] = []
+        cancelled = [] if first is None else [first]
         try:
             if self._race is not None and (won is None or len(self._race.running) > 1):
                 self._close_all([each for each in self._race.running if each is not won], cancelled)
