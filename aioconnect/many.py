@@ -22,6 +22,7 @@ import struct
 from collections import deque
 from collections.abc import AsyncIterable, Iterable
 from contextlib import ExitStack, suppress
+from copy import copy
 from itertools import count
 from logging import DEBUG
 from math import inf
@@ -109,6 +110,18 @@ class ConnectResult:
         """Return the seconds from the first dial to the result."""
         return self.ended - self.started
 
+    def unwrap(self) -> socket.socket:
+        """Return the socket, which is the caller's, or raise the error.
+
+        Raises:
+            ConnectError: the target could not be connected.
+        """
+        if self.socket is not None:
+            return self.socket
+        assert self.error is not None
+        # A copy: the traceback of a raised one has the caller's frame, and so this result, in it.
+        raise copy(self.error)
+
     def __repr__(self) -> str:
         what = self.socket if self.error is None else self.error
         return f"<ConnectResult {self.target!r}: {what!r}>"
@@ -133,8 +146,8 @@ def connect_many(
 
         async with aioconnect.connect_many(targets, limit=200) as results:
             async for result in results:
-                if result.socket is not None:
-                    with result.socket as sock: ...
+                if result.error is None:
+                    with result.unwrap() as sock: ...
 
     Args:
         targets: an iterable or an asynchronous iterable, of any length, of what
