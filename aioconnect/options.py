@@ -373,7 +373,7 @@ class Options:
         for name, value in options.items():
             check = _CHECKS.get(name)
             if check is None:
-                raise TypeError(f"unknown option {name!r}; there are: {', '.join(sorted(_CHECKS))}")
+                raise TypeError(_unknown(name))
             fields[name] = check(name, value)
         local = self.local_addr
         if local is not None and self.family and all(f != self.family for f, _ in local):
@@ -417,6 +417,40 @@ _DEFAULTS = {option.name: _CHECKS[option.name](option.name, option.default) for 
 
 for _name, _default in _DEFAULTS.items():
     setattr(Options, _name, _default)
+
+
+_ELSEWHERE = {
+    "attempts": "retry",
+    "backoff": "retry",
+    "connect_timeout": "attempt_timeout",
+    "deadline": "timeout",
+    "delay": "happy_eyeballs_delay",
+    "dns": "resolver",
+    "local_address": "local_addr",
+    "max_attempts": "retry",
+    "max_retries": "retry",
+    "nameservers": "resolver",
+    "retry_policy": "retry",
+    "source_address": "local_addr",
+    "total_timeout": "timeout",
+    "tries": "retry",
+}
+"""What other libraries call an option of ours."""
+
+
+def _unknown(name: str) -> str:
+    """Say what an unknown option may have been meant to be."""
+    said = f"unknown option {name!r}"
+    if name in [keyword.name for keyword in KEYWORDS]:
+        return f"{said}: it is one of open_connection and create_connection only"
+    if name in ("host", "port", "target"):
+        return f"{said}: it is an argument of the call"
+    import difflib
+
+    near = [_ELSEWHERE[name]] if name in _ELSEWHERE else difflib.get_close_matches(name, _CHECKS)
+    if near:
+        return f"{said}: did you mean {near[0]!r}?"
+    return f"{said}; there are: {', '.join(sorted(_CHECKS))}"
 
 
 if not TYPE_CHECKING:  # or every name would exist for a type checker

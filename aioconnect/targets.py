@@ -109,14 +109,14 @@ def parse(target: TargetLike, port: int | None = None) -> Target:
         if port is not None:
             raise TypeError("a tuple has its port inside: no second port beside it")
         return parse_host(*target) if len(target) == 2 else _parse_tuple(target)
-    raise TypeError(f"a target is a str, a tuple or a list of them, not {type(target).__name__}")
+    raise TypeError(_no_target(target))
 
 
 @lru_cache(maxsize=256, typed=True)  # typed: True is not port 1
 def parse_host(host: str, port: int) -> Target:
     """Parse a host and a port given separately."""
     if isinstance(port, bool) or not isinstance(port, int):
-        raise TypeError(f"a port is an int, not {type(port).__name__}")
+        raise TypeError(_no_port(port))
     if not 0 < port < 65536:
         raise ValueError(f"port {port} is not between 1 and 65535")
     if not isinstance(host, str):
@@ -141,8 +141,8 @@ def _parse_text(text: str) -> Target:
         raise ValueError("a target is host:port or unix:/path, not a URL")
     _refuse_user_information(text)
     host, colon, digits = text.rpartition(":")
-    if not colon:
-        raise ValueError(f"{_shown(text)} has no port: write host:port, or give the port beside it")
+    if not colon or not _PORT.fullmatch(digits):
+        raise ValueError(_without_port(text))
     if host.startswith("["):
         if not host.endswith("]"):
             raise ValueError(f"{_shown(text)}: brackets must close before the port")
@@ -151,9 +151,45 @@ def _parse_text(text: str) -> Target:
             raise ValueError(f"{_shown(text)}: only an IPv6 address stands in brackets")
     elif ":" in host:
         raise ValueError(f"{_shown(text)} is ambiguous: write [IPv6 address]:port")
-    if not _PORT.fullmatch(digits):
-        raise ValueError(f"{_shown(text)}: the port is not a number between 1 and 65535")
     return parse_host(host, int(digits))
+
+
+def _no_target(value: object) -> str:
+    said = f"a target is a str, a tuple or a list of them, not {type(value).__name__}"
+    return f'{said}: write f"unix:{{path}}"' if isinstance(value, os.PathLike) else said
+
+
+def _no_port(value: object) -> str:
+    said = f"a port is an int, not {type(value).__name__}"
+    if isinstance(value, str) and not value.isdecimal():
+        return f"{said}: a tuple is (host, port), and several targets are a list"
+    return said
+
+
+def _without_port(text: str) -> str:
+    """Say what is wrong with a text that does not end with a port."""
+    shown = _shown(text)
+    words = text.split()
+    if _is_path(text):
+        return f"{shown} is a path: write unix:{safe(text)}"
+    if text.startswith("~/"):
+        return f"{shown} is a path: write unix: and the path in full"
+    if len(words) == 2 and _PORT.fullmatch(words[1]):
+        return f"{shown} has a space: write {safe(_beside(words[0]))}:{words[1]}"
+    if text.isdecimal():
+        return f"{shown} is a port without a host: write host:port"
+    if ":" in text and not text.endswith("]"):
+        return f"{shown}: the port is not a number between 1 and 65535"
+    return f"{shown} has no port: write host:port" if words else "an empty target"
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith(("/", "./", "../"))
+
+
+def _beside(host: str) -> str:
+    """Return a host as it stands before a port."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def _parse_tuple(target: tuple[Any, ...]) -> Target:
@@ -194,14 +230,14 @@ def _parse_path(path: str) -> Target:
 
 
 def _parse_ipv6(host: str, port: int) -> Target:
+    if host.startswith("unix:"):
+        raise ValueError("a Unix socket has no port: give unix:/path alone")
     _refuse_user_information(host)
-    if host.startswith(("[", "unix:")):
-        raise ValueError(f"{_shown(host)}: beside a port, a host has no brackets or prefix")
     bare, percent, zone = host.partition("%")
     try:
         socket.inet_pton(_AF_INET6, bare)
     except (OSError, ValueError):
-        raise ValueError(f"{_shown(host)} is not an IPv6 address") from None
+        raise ValueError(_not_ipv6(host)) from None
     scope: int | str = 0
     if percent:
         if zone.isascii() and zone.isdecimal():
@@ -213,6 +249,19 @@ def _parse_ipv6(host: str, port: int) -> Target:
         else:
             raise ValueError(f"{_shown(host)}: no interface can have that name")
     return Target(f"[{safe(host)}]:{port}", host, port, _AF_INET6, (bare, port, 0, scope))
+
+
+def _not_ipv6(host: str) -> str:
+    """Say what a host is that has a colon, and is no IPv6 address; it was given beside a port."""
+    shown = _shown(host)
+    if "://" in host:
+        return "a target is a host and a port, not a URL"
+    before, _, digits = host.rpartition(":")
+    if _PORT.fullmatch(digits) and (":" not in before or before.endswith("]")):
+        return f"{shown} has a port already: give the host alone, or no second port"
+    if host.startswith("["):
+        return f"{shown}: beside a port, an IPv6 address has no brackets"
+    return f"{shown} is not an IPv6 address"
 
 
 def _check_name(host: str) -> str:
@@ -227,6 +276,8 @@ def _check_name(host: str) -> str:
     if len(host.rstrip(".")) > _MAX_NAME:
         raise ValueError(f"{_shown(host)}: a name has at most {_MAX_NAME} bytes")
     if not _LABELS.fullmatch(host):
+        if _is_path(host):
+            raise ValueError(f"{_shown(host)} is a path: write unix:{safe(host)}, without a port")
         if host.startswith("["):
             raise ValueError(f"{_shown(host)}: brackets belong to host:port, around IPv6")
         if any(len(label) > 63 for label in host.split(".")):
@@ -253,6 +304,8 @@ def _to_ascii(host: str) -> str:
 
 
 def _refuse_user_information(text: str) -> None:
+    if text.startswith("@"):
+        raise ValueError("an abstract Unix socket is written unix:@name")
     if "@" in text:  # not shown: it may hold a password
         raise ValueError("user information (something before @) does not belong in a target")
 

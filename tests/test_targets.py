@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -301,6 +302,59 @@ def test_a_password_is_never_echoed(arguments: tuple[Any, ...], error: type[Exce
         parse_all(*arguments)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
     assert SECRET not in repr(caught.value)
+
+
+WORDS: list[tuple[tuple[Any, ...], str]] = [
+    (("localhost",), "'localhost' has no port: write host:port"),
+    (("[::1]",), "'[::1]' has no port: write host:port"),
+    (("localhost 80",), "'localhost 80' has a space: write localhost:80"),
+    (("::1 80",), "'::1 80' has a space: write [::1]:80"),
+    (("[::1] 80",), "'[::1] 80' has a space: write [::1]:80"),
+    (("80",), "'80' is a port without a host: write host:port"),
+    (("a:http",), "'a:http': the port is not a number between 1 and 65535"),
+    (("::1",), "'::1' is ambiguous: write [IPv6 address]:port"),
+    (("",), "an empty target"),
+    (
+        ("localhost:5432", 5432),
+        "'localhost:5432' has a port already: give the host alone, or no second port",
+    ),
+    (
+        (("127.0.0.1:80", 80),),
+        "'127.0.0.1:80' has a port already: give the host alone, or no second port",
+    ),
+    (
+        ("[::1]:80", 80),
+        "'[::1]:80' has a port already: give the host alone, or no second port",
+    ),
+    (("[::1]", 80), "'[::1]': beside a port, an IPv6 address has no brackets"),
+    (("1::2::3", 80), "'1::2::3' is not an IPv6 address"),
+    (("http://a:80",), "a target is host:port or unix:/path, not a URL"),
+    (("http://a", 80), "a target is a host and a port, not a URL"),
+    (("/tmp/x.sock",), "'/tmp/x.sock' is a path: write unix:/tmp/x.sock"),
+    (("./x.sock",), "'./x.sock' is a path: write unix:./x.sock"),
+    (("~/x.sock",), "'~/x.sock' is a path: write unix: and the path in full"),
+    (("/tmp/x.sock", 80), "'/tmp/x.sock' is a path: write unix:/tmp/x.sock, without a port"),
+    (("unix:/tmp/x.sock", 80), "a Unix socket has no port: give unix:/path alone"),
+    (("unix:@name", 80), "a Unix socket has no port: give unix:/path alone"),
+    (("@name",), "an abstract Unix socket is written unix:@name"),
+    (
+        (Path("/tmp/x.sock"),),
+        'a target is a str, a tuple or a list of them, not PosixPath: write f"unix:{path}"',
+    ),
+    ((("a", "80"),), "a port is an int, not str"),
+    (
+        (("a:1", "b:2"),),
+        "a port is an int, not str: a tuple is (host, port), and several targets are a list",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), WORDS, ids=repr)
+def test_the_words_say_what_to_write_instead(arguments: tuple[Any, ...], words: str) -> None:
+    """Each was a slip of somebody, who was told something else."""
+    with pytest.raises((TypeError, ValueError)) as caught:
+        parse_all(*arguments)
+    assert str(caught.value) == words
 
 
 def test_what_is_echoed_is_fit_for_a_terminal() -> None:
