@@ -60,10 +60,15 @@ def public_functions() -> Iterator[tuple[str, Any]]:
 # What is generated --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", generated.wanted(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", generated.paths(), ids=lambda path: path.name)
 def test_what_is_generated_is_up_to_date(path: Path) -> None:
-    """Run ``python -m tests.support.generated`` after a change of the tables."""
+    """Run ``python -m tests.support.generated`` after a change of the tables or of a docstring."""
     assert path.read_text(encoding="utf-8") == generated.wanted()[path]
+
+
+def test_everything_that_is_generated_is_compared() -> None:
+    """No file is left out."""
+    assert set(generated.wanted()) == set(generated.paths())
 
 
 # help() and inspect -------------------------------------------------------------------------------

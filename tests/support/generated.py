@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import enum
+import functools
 import importlib
 import inspect
 import re
@@ -19,10 +20,13 @@ import aioconnect
 from aioconnect.options import KEYWORDS, OPTIONS, Option
 from aioconnect.signatures import Said
 
+from . import reference
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PACKAGE = Path(aioconnect.__file__).parent
+PAGE = PACKAGE.parent / "docs" / "reference.md"
 
 PLACES = {
     "connect": "dialer.connect",
@@ -289,8 +293,16 @@ def typed() -> str:
 # All of it ----------------------------------------------------------------------------------------
 
 
+def paths() -> list[Path]:
+    """Return the files that have something generated in them."""
+    homes = {Path(inspect.getsourcefile(find(place)) or "") for place in PLACES.values()}
+    page = [PAGE] if PAGE.parent.exists() else []  # the package may be without its project
+    return [*sorted(homes), PACKAGE / "options.py", PACKAGE / "typed.py", *page]
+
+
+@functools.cache
 def wanted() -> dict[Path, str]:
-    """Return what each file should say."""
+    """Return what each of these should say."""
     files: dict[Path, str] = {}
     for name, place in PLACES.items():
         function = find(place)
@@ -304,6 +316,8 @@ def wanted() -> dict[Path, str]:
     options = PACKAGE / "options.py"
     files[options] = ATTRIBUTES.sub(lambda _: attributes(), options.read_text(encoding="utf-8"))
     files[PACKAGE / "typed.py"] = typed()
+    if PAGE in paths():
+        files[PAGE] = reference.page()
     return files
 
 
