@@ -77,7 +77,7 @@ class Option:
 
 
 # A new option is a row here, and its check in checks.py.  Then run `python -m
-# tests.support.generated`; tests/test_forgotten.py says what else it needs: an effect in each way
+# tests.support.generated`; tests/test_effects.py says what else it needs: an effect in each way
 # of connecting.
 
 OPTIONS = (
