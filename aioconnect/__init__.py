@@ -48,7 +48,7 @@ from .errors import (
     TooManyOpenFiles,
     WrongSocketType,
 )
-from .events import Attempt, Event
+from .events import AttemptFailed, Event
 from .options import Options
 from .streams import create_connection, open_connection
 from .targets import Endpoint, TargetLike
@@ -69,7 +69,7 @@ __all__ = [
     "AddressInUse",
     "AddressNotAvailable",
     "Answer",
-    "Attempt",
+    "AttemptFailed",
     "AttemptTimedOut",
     "BacklogFull",
     "CertificateError",
@@ -127,8 +127,8 @@ __all__ = [
     "wait_until_ready",
 ]
 
-_MODULES = frozenset(("blocking", "many", "resolve", "retry", "supervise"))
-_HOMES = {
+_LAZY_MODULES = frozenset(("blocking", "many", "resolve", "retry", "supervise"))
+_LAZY_NAMES = {
     "Answer": "resolve",
     "ConnectMany": "many",
     "ConnectOptions": "typed",
@@ -146,10 +146,10 @@ if not TYPE_CHECKING:  # or every name would exist for a type checker
     def __getattr__(name: str) -> object:
         from importlib import import_module
 
-        if name in _MODULES:
+        if name in _LAZY_MODULES:
             return import_module(f".{name}", __name__)
-        if name in _HOMES:
-            value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        if name in _LAZY_NAMES:
+            value = getattr(import_module(f".{_LAZY_NAMES[name]}", __name__), name)
             globals()[name] = value
             return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,8 +12,8 @@ import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .errors import safe
 from .targets import parse
+from .text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,8 @@ from __future__ import annotations
 from inspect import Parameter, signature  # asyncio has loaded it
 from typing import TYPE_CHECKING, Any
 
-from .options import KEYWORDS, OPTIONS, Option, Options
+from .keywords import KEYWORDS, OPTIONS, Option
+from .options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -15,10 +15,11 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import engine, errors, events, signatures
+from . import causes, engine, errors, signatures
 from .dialer import DEFAULTS, check_family, with_options
-from .options import KEYWORDS
+from .keywords import KEYWORDS
 from .targets import Target, parse_all
+from .text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,29 +68,19 @@ async def open_connection(
         timeout: seconds for the whole call: names, attempts, back-off and TLS (default 30).
         attempt_timeout: seconds for one attempt at one address (default None).
         retry: what happens when every address has failed (default None).
-        budget: a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is given
-            to (default None).
-        breaker: a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it is
-            given to (default None).
+        budget: a ``retry.Budget``, shared by all calls that it is given to (default None).
+        breaker: a ``retry.Breaker``, shared by all calls that it is given to (default None).
         resolver: the resolver that looks names up (default None).
         family: ``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both (default 0).
-        type: ``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket (default
-            ``SOCK_STREAM``).
-        local_addr: the local address to bind: ``(numeric host, port)``, port 0 for any (default
-            None).
-        happy_eyeballs_delay: seconds between the starts of two attempts (RFC 8305, section 5)
-            (default 0.25).
-        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3)
-            (default 0.05).
-        max_concurrent: attempts that may be open at a time, whatever the name server answers
-            (default 6).
-        interleave: addresses of the first family that come first ("First Address Family Count", RFC
-            8305, section 4) (default 1).
-        socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is bound
-            (default none).
+        type: the type of the socket (default ``SOCK_STREAM``).
+        local_addr: the local address to bind (default None).
+        happy_eyeballs_delay: seconds between the starts of two attempts (default 0.25).
+        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (default 0.05).
+        max_concurrent: attempts that may be open at a time (default 6).
+        interleave: addresses of the first family that come first (default 1).
+        socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
-        address_policy: called with the 5-tuple that is about to be dialled, whoever named it
-            (default None).
+        address_policy: called with each 5-tuple before it is dialled (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
     Returns:
@@ -136,29 +127,19 @@ async def create_connection(
         timeout: seconds for the whole call: names, attempts, back-off and TLS (default 30).
         attempt_timeout: seconds for one attempt at one address (default None).
         retry: what happens when every address has failed (default None).
-        budget: a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is given
-            to (default None).
-        breaker: a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it is
-            given to (default None).
+        budget: a ``retry.Budget``, shared by all calls that it is given to (default None).
+        breaker: a ``retry.Breaker``, shared by all calls that it is given to (default None).
         resolver: the resolver that looks names up (default None).
         family: ``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both (default 0).
-        type: ``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket (default
-            ``SOCK_STREAM``).
-        local_addr: the local address to bind: ``(numeric host, port)``, port 0 for any (default
-            None).
-        happy_eyeballs_delay: seconds between the starts of two attempts (RFC 8305, section 5)
-            (default 0.25).
-        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3)
-            (default 0.05).
-        max_concurrent: attempts that may be open at a time, whatever the name server answers
-            (default 6).
-        interleave: addresses of the first family that come first ("First Address Family Count", RFC
-            8305, section 4) (default 1).
-        socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is bound
-            (default none).
+        type: the type of the socket (default ``SOCK_STREAM``).
+        local_addr: the local address to bind (default None).
+        happy_eyeballs_delay: seconds between the starts of two attempts (default 0.25).
+        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (default 0.05).
+        max_concurrent: attempts that may be open at a time (default 6).
+        interleave: addresses of the first family that come first (default 1).
+        socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
-        address_policy: called with the 5-tuple that is about to be dialled, whoever named it
-            (default None).
+        address_policy: called with each 5-tuple before it is dialled (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
     Returns:
@@ -279,7 +260,7 @@ async def _hand_over(
         _let_go(sock, handed=handed)
         now = monotonic()
         if limit.expired() or now >= deadline:
-            error = errors.timed_out(
+            error = causes.timed_out(
                 whole=True,
                 stage="tls",
                 address=address,
@@ -287,21 +268,11 @@ async def _hand_over(
                 elapsed=now - tls_started,
             )
         else:
-            error = errors.from_exception(
+            error = causes.from_exception(
                 exc, stage="tls", address=address, family=sock.family, elapsed=now - tls_started
             )
-        attempt = events.Attempt(
-            now,
-            text,
-            1,
-            1,
-            address,
-            sock.family,
-            stage="tls",
-            started=tls_started,
-            error=error,
-        )
-        failed = errors.combine([attempt], target=text, elapsed=now - started)
+        attempt = errors.AttemptFailed(now, text, error, tls_started, 1, 1)
+        failed = causes.combine([attempt], target=text, elapsed=now - started)
     except BaseException as exc:
         # Misuse may be found before there is a transport, or (on uvloop) after it took the socket.
         taken = not isinstance(exc, ValueError | TypeError) or getattr(sock, "_io_refs", 0) > 0
@@ -390,9 +361,9 @@ def _port(text: str) -> int:
     if text.isascii() and text.isdecimal():
         return int(text)
     if not _SERVICE.fullmatch(text):
-        raise ValueError(f"'{errors.safe(text)}' is neither a port nor the name of a service")
+        raise ValueError(f"'{safe(text)}' is neither a port nor the name of a service")
     try:
         return socket.getservbyname(text, "tcp")
     except OSError:
         exc = socket.gaierror(socket.EAI_SERVICE, "no such service")
-        raise errors.from_exception(exc, stage="resolve", target=errors.safe(text)) from None
+        raise causes.from_exception(exc, stage="resolve", target=safe(text)) from None

@@ -14,7 +14,7 @@ import pytest
 import aioconnect
 from aioconnect import ConnectError, Dialer, retry
 from aioconnect.events import AttemptStarted
-from aioconnect.options import OPTIONS
+from aioconnect.keywords import OPTIONS
 from aioconnect.resolve import Answer, StaticResolver
 
 from .conftest import descriptors

@@ -26,7 +26,8 @@ import aioconnect
 import aioconnect.blocking
 from aioconnect import Dialer, retry
 from aioconnect.dialer import with_options
-from aioconnect.options import _ELSEWHERE, OPTIONS, Options
+from aioconnect.keywords import OPTIONS
+from aioconnect.options import _ELSEWHERE, Options
 
 from .conftest import descriptors
 from .net import refusing

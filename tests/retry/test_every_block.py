@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 
-from aioconnect import errors, retry
+from aioconnect import causes, events, retry
 
 from .strategies import BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from aioconnect import ConnectError
 
 NO_BLOCKS = {"decide", "explain", "hopeless", "left_host", "policy"}
 """The functions that make no policy of their own."""
@@ -82,8 +84,8 @@ def written(policy: retry.Policy) -> retry.Policy:
 
 def context(failures: int, previous: float = 0.0, seed: int = 1) -> retry.Context:
     """Be the situation after that many failed rounds, with all the time there is."""
-    error = errors.from_exception(ConnectionRefusedError(), stage="connect")
-    attempt = errors.combine([_attempt(error)], target="a:1", elapsed=0.0).attempts[0]
+    error = causes.from_exception(ConnectionRefusedError(), stage="connect")
+    attempt = causes.combine([_attempt(error)], target="a:1", elapsed=0.0).attempts[0]
     return retry.Context(
         failures=failures,
         last=attempt,
@@ -95,12 +97,8 @@ def context(failures: int, previous: float = 0.0, seed: int = 1) -> retry.Contex
     )
 
 
-def _attempt(error: errors.ConnectError) -> Any:
-    from aioconnect import events
-
-    return events.Attempt(
-        1.0, "a:1", 1, 1, ("127.0.0.1", 1), 2, stage="connect", started=0.0, error=error
-    )
+def _attempt(error: ConnectError) -> events.AttemptFailed:
+    return events.AttemptFailed(1.0, "a:1", error, 0.0, 1, 1)
 
 
 def test_the_strategies_know_every_block_and_no_other() -> None:
@@ -201,7 +199,7 @@ def decisions(policy: retry.Policy) -> list[Any]:
     for failures in (1, 2, 3, 4, 10, 100):
         ctx = context(failures, previous=1.0)
         late = retry.Context(**{**_fields(ctx), "started": -5.5})
-        other = errors.timed_out(whole=False, stage="connect")
+        other = causes.timed_out(whole=False, stage="connect")
         timed_out = retry.Context(**{**_fields(ctx), "error": other, "last": _attempt(other)})
         answers += [repr(policy(each)) for each in (ctx, late, timed_out)]
     return answers

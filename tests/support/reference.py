@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aioconnect
-from aioconnect import ConnectError, Help, cli, errors, events, resolve, retry
-from aioconnect.options import KEYWORDS, OPTIONS, Option
+from aioconnect import ConnectError, Help, cli, events, resolve, retry
+from aioconnect import table as causes_table
+from aioconnect.errors import OTHER
+from aioconnect.keywords import KEYWORDS, OPTIONS, Option
+from aioconnect.terms import Cause
 
 if TYPE_CHECKING:
     import types
@@ -227,20 +230,19 @@ def builtin(error: type[ConnectError]) -> str:
     raise AssertionError
 
 
-def causes() -> list[Any]:
-    """Return every row of the table of causes, each once, in the order of the code."""
-    home = importlib.import_module(errors.Cause.__module__)
-    found: dict[Any, None] = {}
-    for value in vars(home).values():
+def causes() -> list[Cause]:
+    """Return every row of the table of causes, each once, by code and class."""
+    rows = {}
+    for value in (OTHER, *vars(causes_table).values()):
         for each in value.values() if isinstance(value, dict) else [value]:
-            if isinstance(each, errors.Cause):
-                found[each] = None
-    return list(found)
+            if isinstance(each, Cause):
+                rows[each.code, each.type.__name__, each.phrase, each.hint, each.help.value] = each
+    return [rows[key] for key in sorted(rows)]
 
 
 def codes() -> Iterator[list[str]]:
     """Describe every cause."""
-    for cause in sorted(causes(), key=lambda cause: (cause.code, cause.type.__name__)):
+    for cause in causes():
         public = next(c for c in cause.type.__mro__ if not c.__name__.startswith("_"))
         yield [
             f"`{cause.code}`",
