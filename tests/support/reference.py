@@ -268,7 +268,8 @@ def happenings() -> Iterator[list[str]]:
         value = getattr(events, name)
         if isinstance(value, type):
             fields = ", ".join(f"`{field}`" for field in value._fields())
-            yield [f"`{name}`", fields, first(value)]
+            text = (inspect.getdoc(value) or "").partition("\n\nArgs:")[0]
+            yield [f"`{name}`", fields, plain(text)]
 
 
 # Commands -----------------------------------------------------------------------------------------
