@@ -325,9 +325,19 @@ def _check_tls(tls: dict[str, Any]) -> None:
         for name in ("server_hostname", "ssl_handshake_timeout", "ssl_shutdown_timeout"):
             if tls.get(name) is not None:
                 raise ValueError(f"{name} is only meaningful with ssl")
+    else:
+        _require_ssl()
     for name in tuple(tls):
         if tls[name] is None:
             del tls[name]
+
+
+def _require_ssl() -> None:
+    """Refuse TLS before anything is opened where Python cannot do it."""
+    try:
+        import ssl  # noqa: F401
+    except ImportError:
+        raise RuntimeError("ssl: this Python was built without the ssl module") from None
 
 
 def _with_proto_and_flags(dialer: Dialer, tls: dict[str, Any]) -> Dialer:

@@ -250,7 +250,7 @@ def test_what_people_write_in_annotations_is_exported(name: str) -> None:
 FLOORS = [
     {
         *("text", "terms", "sentence", "errors", "table", "causes", "events", "targets"),
-        *("checks", "keywords", "options", "signatures", "typed"),
+        *("checks", "keywords", "options", "signatures", "ssl_errors", "typed"),
     },
     {"race", "retry"},
     {"attempt", "wait", "resolve"},
