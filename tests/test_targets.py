@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import aioconnect
 import aioconnect.blocking
+from aioconnect.about import DISTRIBUTION
 from aioconnect.targets import Target, parse, parse_all, parse_host
 
 from .conftest import LOOPS, descriptors
@@ -316,7 +317,7 @@ def test_what_is_echoed_is_fit_for_a_terminal() -> None:
 def test_what_is_not_ascii_needs_the_idna_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it the error names it; names in ASCII never need it."""
     monkeypatch.setitem(sys.modules, "idna", None)
-    with pytest.raises(ValueError, match=r"aioconnect\[idna\]"):
+    with pytest.raises(ValueError, match=rf"install {DISTRIBUTION}\[idna\]"):
         parse_host("without-idna-b\u00fccher.example", 80)
     assert parse_host("without-idna.example", 80).name == "without-idna.example"
 

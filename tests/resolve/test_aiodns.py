@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aioconnect import errors
+from aioconnect.about import DISTRIBUTION
 from aioconnect.resolve import AiodnsResolver, Answer, StaticResolver, aiodns, cares, queries
 
 from ..conftest import LOOPS, descriptors
@@ -650,7 +651,7 @@ def test_without_pycares_the_error_says_what_to_install() -> None:
         "import sys; sys.modules['pycares'] = None; from aioconnect.resolve import AiodnsResolver"
     )
     done = children.run([sys.executable, "-c", code], cwd=ROOT)
-    assert "aioconnect[aiodns]" in done.stderr
+    assert f"install {DISTRIBUTION}[aiodns]" in done.stderr
 
 
 ROUNDS = """
