@@ -29,11 +29,13 @@ from .support.needs import lacking, needs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 NOT_RUN = [
     ("README.md", "the tests would run themselves"),
     ("README.md", "it changes the environment that runs it"),
+    ("CONTRIBUTING.md", "the tests would run themselves"),
+    ("CONTRIBUTING.md", "it changes the machine that runs it"),
 ]
 """The blocks that cannot run, and why."""
 

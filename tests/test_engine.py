@@ -34,6 +34,7 @@ from .net import black_hole, few_descriptors, full_backlog, listen, refusing
 from .steps import NAME, Slow, drain, no_warnings, polled, slow, without_collector
 from .support import children
 from .support.needs import need
+from .support.needs import needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -464,6 +465,7 @@ async def test_an_OSError_of_a_hook_is_a_failed_attempt_and_the_race_goes_on(opt
     assert failed.address == address
 
 
+@needs("ipv6")
 async def test_an_address_policy_sees_every_address_before_anything_is_opened() -> None:
     """Also what a resolver answered; what it forbids is a ``PermissionError``, and not dialled."""
     asked: list[Any] = []

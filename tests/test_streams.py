@@ -29,6 +29,7 @@ from aioconnect.resolve import StaticResolver
 from .conftest import descriptors
 from .net import black_hole, listen, refusing
 from .steps import GRACE, NAME, Making, no_warnings, peers, slow, without_collector
+from .support.needs import needs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -272,7 +273,7 @@ async def test_a_service_that_nobody_knows_is_an_error_of_names() -> None:
         assert raised.value.errno == socket.EAI_SERVICE
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=needs("ipv6"))])
 async def test_no_host_is_the_loopback_of_either_family(host: str) -> None:
     """``host=None`` finds a server on 127.0.0.1 and on ::1."""
     async with serving(host=host) as (_, port):

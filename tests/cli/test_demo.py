@@ -22,6 +22,7 @@ from aioconnect.targets import parse
 from ..support import children
 from ..support.children import started
 from .running import COMMAND, PATIENCE, drop_privileges, on_terminal
+from ..support.needs import needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,7 +185,13 @@ def test_a_dead_address_is_overtaken_by_the_live_one(shown: Shown) -> None:
 # What it does not show --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", scenes.SCENES, ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(make, id=make.__name__, marks=[needs("ipv6")] if "ipv6" in make.__name__ else [])
+        for make in scenes.SCENES
+    ],
+)
 def test_the_code_that_is_shown_is_the_code_that_is_run(make: Callable[[], Any]) -> None:
     """Run the lines with a ``connect`` that only notes how it was called."""
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
