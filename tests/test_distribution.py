@@ -9,8 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +18,9 @@ from aioconnect.about import DISTRIBUTION
 
 from .support.children import ROOT
 from .support.needs import needs
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = needs(str(ROOT / "pyproject.toml"))
 

@@ -659,6 +659,7 @@ async def test_a_reset_before_the_handshake_is_an_error_of_TLS_too(tls: TLS) -> 
         assert raised.value.attempts[0].address == address
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["reset before", "reset", "plain", "not trusted", "stalled"])
 async def test_a_handshake_that_fails_closes_no_descriptor_twice(
     others: dict[str, tuple[str, int]], tls: TLS, trouble: str
@@ -706,6 +707,7 @@ async def test_a_socket_without_a_peer_is_no_socket_for_TLS(tls: TLS) -> None:
     assert sock.fileno() == -1
 
 
+@pytest.mark.slow
 async def test_names_attempts_and_the_handshake_share_one_time_limit(
     tls: TLS, dead: tuple[str, int]
 ) -> None:

@@ -21,11 +21,13 @@ from aioconnect.targets import parse
 
 from ..support import children
 from ..support.children import started
-from .running import COMMAND, PATIENCE, drop_privileges, on_terminal
 from ..support.needs import needs
+from .running import COMMAND, PATIENCE, drop_privileges, on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+pytestmark = pytest.mark.environment
 
 TITLES = [
     "A healthy server",
@@ -188,7 +190,7 @@ def test_a_dead_address_is_overtaken_by_the_live_one(shown: Shown) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        pytest.param(make, id=make.__name__, marks=[needs("ipv6")] if "ipv6" in make.__name__ else [])
+        pytest.param(make, id=make.__name__, marks=needs(*["ipv6"] * ("ipv6" in make.__name__)))
         for make in scenes.SCENES
     ],
 )

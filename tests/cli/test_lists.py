@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     Captured = pytest.CaptureFixture[str]
 
+pytestmark = pytest.mark.environment
+
 
 @pytest.fixture
 def server() -> Generator[str]:

@@ -310,6 +310,7 @@ async def test_who_comes_back_joins_the_query_that_was_given_up(server: Server) 
 # Bounds -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_only_so_many_queries_are_on_their_way(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,6 +387,7 @@ async def test_queries_given_up_do_not_hold_up_others(
     assert len(ours._lines) <= 1
 
 
+@pytest.mark.slow
 async def test_ten_thousand_who_give_up_leave_nothing(server: Server) -> None:
     """A name server that never answers, and callers who don't wait for ever."""
     resolver = AiodnsResolver([server.text])
@@ -687,6 +689,7 @@ print("fine")
 """
 
 
+@pytest.mark.slow
 def test_thousands_of_queries_cancelled_forgotten_and_closed_crash_nothing(
     server: Server,
 ) -> None:
