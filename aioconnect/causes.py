@@ -13,9 +13,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import ssl
 from typing import TYPE_CHECKING, Any
 
+from . import ssl_errors as ssl
 from . import table
 from .errors import KEPT_ATTEMPTS, OTHER, CertificateError, ConnectError, Help, rank
 

@@ -10,10 +10,10 @@ other, so :class:`AttemptFailed` is here and not in ``events``, which offers it 
 from __future__ import annotations
 
 import socket
-import ssl
 from functools import cached_property
 from typing import Any
 
+from . import ssl_errors as ssl
 from .sentence import Fact, sentence
 from .terms import Cause, Event, Help, Stage
 from .text import format_address

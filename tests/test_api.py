@@ -242,7 +242,7 @@ def test_what_people_write_in_annotations_is_exported(name: str) -> None:
 FLOORS = [
     {
         *("text", "terms", "sentence", "errors", "table", "causes", "events", "targets"),
-        *("about", "checks", "options", "signatures", "typed"),
+        *("about", "ssl_errors", "checks", "options", "signatures", "typed"),
     },
     {"race", "retry"},
     {"attempt", "wait", "resolve"},
