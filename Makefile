@@ -32,7 +32,7 @@ $(VENV)/.group-%: $(VENV)/.package pyproject.toml
 VERSION = import sys; print(*sys.version_info[:2], sep=".")
 python-is-that-of-the-venv: $(VENV)/.made
 ifneq ($(origin PYTHON), file)
-	@made=$$($(BIN)/python -c '$(VERSION)') asked=$$($(PYTHON) -c '$(VERSION)'); \
+	@made=$$($(BIN)/python -c '$(VERSION)') && asked=$$($(PYTHON) -c '$(VERSION)') || exit 1; \
 	[ "$$made" = "$$asked" ] || { echo "$(VENV) was made with Python $$made, and $(PYTHON) is $$asked:" \
 	"make clean first, or give another VENV=.venv-$$asked" >&2; exit 1; }
 endif
