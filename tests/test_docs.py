@@ -74,7 +74,8 @@ class Example(NamedTuple):
     def needs(self) -> list[str]:
         """Return what it needs beyond what the tests have anyway."""
         found = re.findall(r"^import (stamina|tenacity)$", self.code, re.MULTILINE)
-        return [*found, *(["mount namespace", "veth"] if self.names is not None else [])]
+        network = ["mount namespace", "veth"] if self.names is not None else []
+        return [*found, *network, *(["ipv6"] if "::1" in self.prints else [])]
 
     @property
     def names(self) -> list[str] | None:
