@@ -1,4 +1,7 @@
-"""The errors of the ssl module; where Python was built without it, classes that nothing raises."""
+"""The exceptions of ``ssl``; where Python was built without it, classes that nobody raises.
+
+So an error of ours can be a ``TLSError`` or not on every Python, as asyncio works on every one.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,13 @@ else:
     except ImportError:
 
         class SSLError(OSError):
-            """Stands for ``ssl.SSLError``."""
-
-        class SSLEOFError(SSLError):
-            """Stands for ``ssl.SSLEOFError``."""
-
-        class SSLZeroReturnError(SSLError):
-            """Stands for ``ssl.SSLZeroReturnError``."""
+            """Of whatever goes wrong in a TLS connection."""
 
         class SSLCertVerificationError(SSLError, ValueError):
-            """Stands for ``ssl.SSLCertVerificationError``."""
+            """Of a certificate that was not accepted."""
+
+        class SSLEOFError(SSLError):
+            """Of a connection that ended within TLS."""
+
+        class SSLZeroReturnError(SSLError):
+            """Of a TLS connection that was ended."""

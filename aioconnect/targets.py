@@ -294,8 +294,10 @@ def _to_ascii(host: str) -> str:
     try:
         import idna
     except ImportError:
+        from .about import DISTRIBUTION
+
         raise ValueError(
-            f"{_shown(host)} is not ASCII: install aioconnect[idna], or give the xn-- form"
+            f"{_shown(host)} is not ASCII: install {DISTRIBUTION}[idna], or give the xn-- form"
         ) from None
     try:
         return idna.encode(host, uts46=True).decode("ascii")

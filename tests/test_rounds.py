@@ -1144,6 +1144,7 @@ PROMPT = st.builds("a {}, {}; b {}, {}; {}".format, FIRST, PEER, FIRST, PEER, RE
 TARGETS = st.lists(st.sampled_from(["a", "b", "c", "db.test"]), min_size=1, max_size=3, unique=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     world=WORLDS,
@@ -1178,6 +1179,7 @@ def test_no_call_sleeps_past_its_deadline(
         assert outcome.error.stopped is not None
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(
     world=WORLDS | PROMPT,
@@ -1219,6 +1221,7 @@ def facts(error: ConnectError | None) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     world=WORLDS,

@@ -6,7 +6,6 @@ import gc
 import os
 import pickle
 import socket
-import subprocess
 import sys
 import traceback
 from pathlib import Path
@@ -18,10 +17,13 @@ from hypothesis import strategies as st
 
 import aioconnect
 import aioconnect.blocking
+from aioconnect.about import DISTRIBUTION
 from aioconnect.targets import Target, parse, parse_all, parse_host
 
 from .conftest import LOOPS, descriptors
 from .steps import without_collector
+from .support import children
+from .support.sweep import examples
 
 if TYPE_CHECKING:
     import asyncio
@@ -370,7 +372,7 @@ def test_what_is_echoed_is_fit_for_a_terminal() -> None:
 def test_what_is_not_ascii_needs_the_idna_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it the error names it; names in ASCII never need it."""
     monkeypatch.setitem(sys.modules, "idna", None)
-    with pytest.raises(ValueError, match=r"aioconnect\[idna\]"):
+    with pytest.raises(ValueError, match=rf"install {DISTRIBUTION}\[idna\]"):
         parse_host("without-idna-b\u00fccher.example", 80)
     assert parse_host("without-idna.example", 80).name == "without-idna.example"
 
@@ -566,7 +568,7 @@ ANYTHING = st.recursive(
     ),
     max_leaves=6,
 )
-fuzz = settings(max_examples=1000, deadline=None)
+fuzz = settings(max_examples=examples(300), deadline=None)
 
 
 def accepted(*arguments: Any) -> tuple[Target, ...]:
@@ -577,6 +579,7 @@ def accepted(*arguments: Any) -> tuple[Target, ...]:
         return ()
 
 
+@pytest.mark.sweep
 @fuzz
 @given(target=ANYTHING, port=st.one_of(st.none(), PORTS))
 @example(target=("fe80::1", 80, 0, "eth0"), port=None)
@@ -599,6 +602,7 @@ def test_anything_at_all_is_a_target_or_an_error(target: Any, port: Any) -> None
             socket.inet_pton(parsed.family, parsed.address[0])
 
 
+@pytest.mark.sweep
 @fuzz
 @given(host=TEXTS, port=st.integers(1, 65535))
 def test_what_is_accepted_means_the_same_when_it_is_read_again(host: str, port: int) -> None:
@@ -610,6 +614,7 @@ def test_what_is_accepted_means_the_same_when_it_is_read_again(host: str, port: 
             assert facts(parse(parsed.text)) == facts(parsed)
 
 
+@pytest.mark.sweep
 @fuzz
 @given(text=TEXTS.map(lambda text: "unix:" + text))
 def test_a_path_that_is_accepted_means_the_same_when_it_is_read_again(text: str) -> None:
@@ -618,6 +623,7 @@ def test_a_path_that_is_accepted_means_the_same_when_it_is_read_again(text: str)
         assert facts(parse(f"unix:{parsed.host}")) == facts(parsed)
 
 
+@pytest.mark.sweep
 @fuzz
 @given(host=st.text(alphabet="0123456789abcdefxXoO.", max_size=16))
 def test_no_name_is_an_address_to_anybody(host: str) -> None:
@@ -631,6 +637,7 @@ def test_no_name_is_an_address_to_anybody(host: str) -> None:
         assert number == socket.inet_pton(V4, host)
 
 
+@pytest.mark.sweep
 @fuzz
 @given(before=TEXTS, after=TEXTS, port=st.one_of(st.none(), st.just(80)))
 def test_no_user_information_is_ever_shown(before: str, after: str, port: int | None) -> None:
@@ -792,11 +799,7 @@ with asyncio.Runner(loop_factory=loops[loop_name]) as runner:
 def test_nothing_is_looked_up_or_opened_for_bad_input(loop: str) -> None:
     """An audit hook sees every use of a socket: there is none, until something good is dialled."""
     arguments = [given for given, _ in REFUSED if given not in STREAMS_TAKE]
-    done = subprocess.run(
-        [sys.executable, "-c", WATCH],
-        input=pickle.dumps((arguments, loop)),
-        capture_output=True,
-        check=False,
-    )
+    given = pickle.dumps((arguments, loop))
+    done = children.run([sys.executable, "-c", WATCH], input=given, text=False)
     assert done.stderr == b""
-    assert done.stdout.decode().strip() == "0 True []"
+    assert done.stdout.strip() == b"0 True []"

@@ -23,10 +23,13 @@ from aioconnect.targets import parse
 
 from ..support import children
 from ..support.children import started
+from ..support.needs import needs
 from .running import COMMAND, PATIENCE, drop_privileges, on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.environment
 
 TITLES = [
     "A healthy server",
@@ -184,7 +187,13 @@ def test_a_dead_address_is_overtaken_by_the_live_one(shown: Shown) -> None:
 # What it does not show --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", scenes.SCENES, ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(make, id=make.__name__, marks=needs(*["ipv6"] * ("ipv6" in make.__name__)))
+        for make in scenes.SCENES
+    ],
+)
 def test_the_code_that_is_shown_is_the_code_that_is_run(make: Callable[[], Any]) -> None:
     """Run the lines with a ``connect`` that only notes how it was called."""
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []

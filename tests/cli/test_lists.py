@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     Captured = pytest.CaptureFixture[str]
 
+pytestmark = pytest.mark.environment
+
 
 @pytest.fixture
 def server() -> Generator[str]:
@@ -429,9 +431,11 @@ def test_names_in_a_list_have_their_addresses_too(
     words = ["--resolve", f"db.invalid:{port}:127.0.0.1", "-f", str(tmp_path / "list")]
     assert main(["check", "--ordered", *words]) == 1
     lines = [line.split()[:3] for line in capsys.readouterr().out.splitlines()]
+    code = lines[1].pop()
+    assert code in ("host_not_found", "try_again"), "what there is no name server for, too"
     assert lines == [
         ["ok", f"db.invalid:{port}", "127.0.0.1"],
-        ["fail", "db.invalid:1", "host_not_found"],
+        ["fail", "db.invalid:1"],
         ["fail", "bad", "invalid_argument"],
     ]
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+pytestmark = pytest.mark.environment
+
 DRAWING = re.compile(rb"\r(\d[^\r]*)\x1b\[K\r")
 
 
