@@ -130,8 +130,10 @@ def _local(value: Any) -> tuple[int, Any]:
         host = "0.0.0.0"  # noqa: S104  # any local address; nothing listens
     try:
         target = parse((host, port or 1, *rest))  # a target has no port 0, a local address may
-    except (TypeError, ValueError) as exc:
-        raise type(exc)(f"local_addr: {exc}") from None
+    except TypeError as exc:
+        raise TypeError(f"local_addr: {exc}") from None
+    except ValueError as exc:  # an option is the program's, and no target
+        raise ValueError(f"local_addr: {exc}") from None
     if target.name is not None:
         raise ValueError(f"local_addr: {safe(target.name)!r} is not a numeric address")
     return target.family, (host, port, *rest)

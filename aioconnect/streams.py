@@ -371,7 +371,7 @@ def _port(text: str) -> int:
     if text.isascii() and text.isdecimal():
         return int(text)
     if not _SERVICE.fullmatch(text):
-        raise ValueError(f"'{safe(text)}' is neither a port nor the name of a service")
+        raise causes.not_a_target(f"'{safe(text)}' is neither a port nor the name of a service")
     try:
         return socket.getservbyname(text, "tcp")
     except OSError:

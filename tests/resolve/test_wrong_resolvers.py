@@ -90,7 +90,7 @@ async def test_what_a_resolver_must_return_is_said(what: str) -> None:
     with pytest.raises(error) as caught:
         await search(names, (V4,))
     said = caught.value.args[-1] if isinstance(caught.value, OSError) else str(caught.value)
-    assert said == words
+    assert said.removeprefix("the name server failed for db.test: ") == words
 
 
 @pytest.mark.parametrize("what", [what for what in WRONG if WRONG[what][1] is TypeError])

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import aioconnect
 from aioconnect import ConnectError, Help, cli, events, resolve, retry
-from aioconnect import table as causes_table
-from aioconnect.errors import OTHER
 from aioconnect.keywords import KEYWORDS, OPTIONS, Option
-from aioconnect.terms import Cause
+
+from . import error_table
 
 if TYPE_CHECKING:
     import types
@@ -57,10 +56,10 @@ def page() -> str:
         "### Codes",
         (
             "`error.code` is one word for the cause, the same in logs, JSON and metrics. The "
-            "sentence of an error says what happened, and its hint. `error.help` says what can "
-            "help: the race and the retry policies go by it."
+            "sentence of an error says what it means, and its hint. `error.help` says what helps: "
+            "the race and the retry policies go by it."
         ),
-        table(["code", "class", "what happened", "what can help", "hint"], codes()),
+        table(["code", "class", "what it means", "what helps"], codes()),
         "### What can help",
         table(["`aioconnect.Help`", ""], [[f"`{name}`", text] for name, text in helps()]),
         "## Events",
@@ -220,37 +219,18 @@ def classes() -> Iterator[list[str]]:
 
 def builtin(error: type[ConnectError]) -> str:
     """Name the class that a program catches which does not know ours."""
-    for base in error.__mro__[1:]:
-        if not base.__module__.startswith("aioconnect"):
-            return (
-                base.__name__
-                if base.__module__ == "builtins"
-                else f"{base.__module__}.{base.__name__}"
-            )
-    raise AssertionError
-
-
-def causes() -> list[Cause]:
-    """Return every row of the table of causes, each once, by code and class."""
-    rows = {}
-    for value in (OTHER, *vars(causes_table).values()):
-        for each in value.values() if isinstance(value, dict) else [value]:
-            if isinstance(each, Cause):
-                rows[each.code, each.type.__name__, each.phrase, each.hint, each.help.value] = each
-    return [rows[key] for key in sorted(rows)]
+    for base in error.__mro__:
+        ours = base.__module__.startswith("aioconnect")
+        if not ours and base not in (OSError, Exception, BaseException, object):
+            home = "" if base.__module__ == "builtins" else f"{base.__module__}."
+            return f"{home}{base.__name__}"
+    return "OSError"
 
 
 def codes() -> Iterator[list[str]]:
-    """Describe every cause."""
-    for cause in causes():
-        public = next(c for c in cause.type.__mro__ if not c.__name__.startswith("_"))
-        yield [
-            f"`{cause.code}`",
-            f"`{public.__name__}`",
-            f"{cause.phrase} ...",
-            ", ".join(f"`{each.name}`" for each in cause.help) or "`NOTHING`",
-            cause.hint,
-        ]
+    """Describe every cause, as the table of errors has it."""
+    for code, name, meaning, helps in error_table.reference():
+        yield [f"`{code}`", f"`{name}`", meaning, helps]
 
 
 def helps() -> Iterator[tuple[str, str]]:
