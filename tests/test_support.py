@@ -45,7 +45,7 @@ def test_a_tool_that_is_not_on_the_path_is_lacking() -> None:
     """And the Debian package that has it is named."""
     code = "from tests.support.needs import lacking; print(lacking('strace'))"
     done = children.run([sys.executable, "-c", code], env={"PATH": "/nowhere"})
-    assert done.stdout == "it is not installed (Debian: strace)\n"
+    assert done.stdout == "there is no strace (Debian: strace)\n"
 
 
 def test_every_test_asks_by_these_names() -> None:
