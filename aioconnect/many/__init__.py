@@ -47,8 +47,8 @@ def connect_many(
 
         async with aioconnect.connect_many(targets, limit=200) as results:
             async for result in results:
-                if result.socket is not None:
-                    with result.socket as sock: ...
+                if result.error is None:
+                    with result.unwrap() as sock: ...
 
     Args:
         targets: an iterable or an asynchronous iterable, of any length, of what
