@@ -67,6 +67,9 @@ class Dialer(Options):
             attempt.  Default None.
         address_policy: called with each 5-tuple before it is dialled.  Whoever named the address:
             an ``OSError`` from it (``PermissionError``, say) forbids it.  Default None.
+        handshake: called with each connected socket and its 5-tuple.  It returns a generator that
+            speaks over the socket, and yields 1 to wait until it can read, 4 until it can write;
+            then the attempt is done.  An ``OSError`` from it is a failed attempt.  Default None.
         on_event: called with each event (``aioconnect.events``).  It only observes: an
             ``Exception`` in it is logged and dropped.  Default None.
 
@@ -107,6 +110,7 @@ class Dialer(Options):
             socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
             address_policy: called with each 5-tuple before it is dialled.
+            handshake: called with each connected socket and its 5-tuple.
             on_event: called with each event (``aioconnect.events``).
 
         Raises:
@@ -170,6 +174,7 @@ class Dialer(Options):
             socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
             address_policy: called with each 5-tuple before it is dialled.
+            handshake: called with each connected socket and its 5-tuple.
             on_event: called with each event (``aioconnect.events``).
 
         Returns:
@@ -230,6 +235,7 @@ class Dialer(Options):
             socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
             address_policy: called with each 5-tuple before it is dialled.
+            handshake: called with each connected socket and its 5-tuple.
             on_event: called with each event (``aioconnect.events``).
 
         Returns:
@@ -366,6 +372,9 @@ async def connect(
             attempt.  Default None.
         address_policy: called with each 5-tuple before it is dialled.  Whoever named the address:
             an ``OSError`` from it (``PermissionError``, say) forbids it.  Default None.
+        handshake: called with each connected socket and its 5-tuple.  It returns a generator that
+            speaks over the socket, and yields 1 to wait until it can read, 4 until it can write;
+            then the attempt is done.  An ``OSError`` from it is a failed attempt.  Default None.
         on_event: called with each event (``aioconnect.events``).  It only observes: an
             ``Exception`` in it is logged and dropped.  Default None.
 

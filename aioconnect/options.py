@@ -102,6 +102,11 @@ class Options:
     """Called with each 5-tuple before it is dialled.  Whoever named the address: an ``OSError``
     from it (``PermissionError``, say) forbids it."""
 
+    handshake: Handshake | None
+    """Called with each connected socket and its 5-tuple.  It returns a generator that speaks over
+    the socket, and yields 1 to wait until it can read, 4 until it can write; then the attempt is
+    done.  An ``OSError`` from it is a failed attempt."""
+
     on_event: Callable[[Event], object] | None
     """Called with each event (``aioconnect.events``).  It only observes: an ``Exception`` in it is
     logged and dropped."""
