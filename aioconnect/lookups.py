@@ -198,9 +198,7 @@ class Lookups:
             name.answers.append(answer)
             if answer.addresses:
                 assert _resolving is not None
-                name.endpoints = _resolving.arranged(
-                    name.answers, target.port, self._options.type
-                )
+                name.endpoints = _resolving.arranged(name.answers, target.port, self._options.type)
                 if self._log.observed:
                     self._emit(
                         events.LookupSucceeded,

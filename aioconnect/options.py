@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .resolve.base import Resolver
     from .retry import Breaker, Budget, Policy
     from .targets import Endpoint
-    from .typed import ConnectOptions, SocketOption, TargetOptions
+    from .typed import ConnectOptions, Handshake, SocketOption, TargetOptions
 
 __all__ = [
     "ConnectOptions",
