@@ -40,6 +40,7 @@ from .errors import (
     PeerClosed,
     PortsExhausted,
     ProtocolError,
+    ProxyError,
     SocketBusy,
     SocketUnusable,
     TimedOut,
@@ -52,6 +53,7 @@ from .streams import create_connection, open_connection
 if TYPE_CHECKING:
     from . import blocking, retry
     from .many import connect_many
+    from .proxy import Proxy
     from .ready import wait_until_ready
 
 __version__ = "0.1.0"
@@ -85,6 +87,8 @@ __all__ = [
     "PeerClosed",
     "PortsExhausted",
     "ProtocolError",
+    "Proxy",
+    "ProxyError",
     "SocketBusy",
     "SocketUnusable",
     "TLSError",
@@ -103,7 +107,7 @@ __all__ = [
 ]
 
 
-_LAZY = {"connect_many": "many", "wait_until_ready": "ready"}
+_LAZY = {"Proxy": "proxy", "connect_many": "many", "wait_until_ready": "ready"}
 
 
 def __getattr__(name: str) -> Any:

@@ -55,6 +55,7 @@ __all__ = [
     "PeerClosed",
     "PortsExhausted",
     "ProtocolError",
+    "ProxyError",
     "SocketBusy",
     "SocketUnusable",
     "TLSError",
@@ -104,6 +105,7 @@ class ConnectError(OSError):
         elapsed: seconds from the start of the call (of the attempt) to the failure.
         stopped: why no further round was begun (``"attempts"``, ``"deadline"``, ...), or None.
         retry_after: seconds after which a breaker lets the next attempt through, or None.
+        status: what a proxy answered (the status of HTTP, the reply of SOCKS), or None.
 
     If several attempts failed, class and errno are those of the dominant cause (all alike: that
     one; else refused, reset, timed out, permission, host, network, family or address, anything
@@ -118,6 +120,7 @@ class ConnectError(OSError):
     elapsed: float = 0.0
     stopped: str | None = None
     retry_after: float | None = None
+    status: int | None = None
 
     _cause: Cause | None = None
 
@@ -282,6 +285,13 @@ class TLSError(ConnectError, ssl.SSLError):
 
 class CertificateError(TLSError, ssl.SSLCertVerificationError):
     """The peer's certificate was not accepted."""
+
+
+class ProxyError(ConnectError):
+    """A proxy did not make the connection, for a reason that has no class of its own.
+
+    ``status`` is what it answered: the status of HTTP, the reply of SOCKS; None if no answer.
+    """
 
 
 class CircuitOpen(ConnectError):
@@ -671,6 +681,56 @@ _CERTIFICATE = Cause(
     "certificate not accepted from",
     "is the host name right, the certificate valid, its authority trusted?",
 )
+_PROXY = Cause(
+    "proxy_error",
+    ProxyError,
+    _S | _O,
+    "says the proxy",
+    "does the name exist, and is the server listening on that port?",
+)
+_BY_PROXY: dict[str, tuple[Cause, int | None]] = {
+    # What a proxy found out about the target.
+    "refused": (_REFUSED._replace(phrase="says the proxy"), _errno.ECONNREFUSED),
+    "timed_out": (_TIMED_OUT._replace(phrase="says the proxy"), _errno.ETIMEDOUT),
+    "host": (
+        _HOST._replace(phrase="says the proxy", hint="can the proxy reach that host?"),
+        _errno.EHOSTUNREACH,
+    ),
+    "network": (
+        _NETWORK._replace(phrase="says the proxy", hint="can the proxy reach that network?"),
+        _errno.ENETUNREACH,
+    ),
+    "failed": (_PROXY, None),
+    # What it does not want.
+    "credentials": (
+        _ACCESS._replace(
+            help=_N, phrase="says the proxy", hint="are the proxy's user name and password right?"
+        ),
+        _errno.EACCES,
+    ),
+    "forbidden": (
+        _ACCESS._replace(phrase="says the proxy", hint="do the proxy's rules allow it?"),
+        _errno.EACCES,
+    ),
+    "rejected": (
+        _PROXY._replace(
+            help=_O, hint="is it a proxy, and do its rules allow that host and that port?"
+        ),
+        None,
+    ),
+    # What is no answer of its protocol.
+    "protocol": (
+        _PROXY._replace(
+            help=_N,
+            phrase="from the proxy",
+            hint="does a proxy of that kind listen on that port?",
+        ),
+        None,
+    ),
+}
+_CLOSED_EARLY = _TABLE["EPIPE"]._replace(
+    phrase="closed during the handshake by", hint="does it speak that protocol on that port?"
+)
 _CIRCUIT = Cause("circuit_open", CircuitOpen, _S, "breaker open for", "it failed repeatedly")
 
 KEPT_ATTEMPTS = 64
@@ -889,6 +949,19 @@ def lost(target: str, stopped: str, retry_after: float | None) -> ConnectError:
     return error
 
 
+def from_proxy(name: str, said: str, *, status: int | None = None) -> ConnectError:
+    """Build the error for what a proxy said, or did, in its handshake; its attempt adds where."""
+    cause, number = _BY_PROXY[name]
+    error = _make(cause, number, said, "proxy")
+    error.status = status
+    return error
+
+
+def closed_in_handshake() -> ConnectError:
+    """Build the error for a peer that closed before the handshake was over."""
+    return _make(_CLOSED_EARLY, _errno.EPIPE, _strerror(_errno.EPIPE), "handshake")
+
+
 def circuit_open(target: str, retry_after: float) -> ConnectError:
     """Build the error for a breaker that lets nothing through for ``retry_after`` seconds."""
     error = _make(_CIRCUIT, None, "circuit open", "breaker", target=target)
@@ -996,7 +1069,7 @@ def _causes(error: ConnectError) -> str:
     for single, address in entries:
         cause = single._cause or _OTHER
         phrase = cause.phrase
-        if cause.code == _OTHER.code or cause.type in (TLSError, CertificateError, ProtocolError):
+        if cause.code == _OTHER.code or cause.type in _IN_OWN_WORDS or "the proxy" in phrase:
             # An error without a number has its text in `args` alone.
             reason = single.strerror or "".join(map(str, single.args[:1])) or single.code
             phrase = f"{safe(reason)}, {phrase}"
@@ -1011,6 +1084,9 @@ def _causes(error: ConnectError) -> str:
         else:
             said.append(f"{phrase} {_enumerate(addresses)}")
     return "; ".join(said)
+
+
+_IN_OWN_WORDS = (TLSError, CertificateError, ProtocolError)
 
 
 def _is_said(target: str, addresses: list[str]) -> bool:
