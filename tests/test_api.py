@@ -221,9 +221,9 @@ def test_what_loads_on_first_use_does(name: str) -> None:
 # What leans on what -------------------------------------------------------------------------------
 
 FLOORS = [
-    {"errors", "targets", "options", "events"},
+    {"errors", "targets", "proxy", "options", "events"},
     {"race", "retry"},
-    {"attempt", "wait", "resolve"},
+    {"attempt", "handshake", "wait", "resolve"},
     {"engine", "call", "poller", "polling"},
     {"blocking", "dialer", "streams", "many", "ready", "supervise"},
     {"cli", "integrations", "testing"},
