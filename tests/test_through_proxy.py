@@ -6,16 +6,19 @@ import asyncio
 import logging
 import pickle
 import socket
+import ssl
 import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 
 import aioconnect
 from aioconnect import (
     AccessDenied,
     AttemptTimedOut,
+    CertificateError,
     ConnectError,
     ConnectionRefused,
     DeadlineExceeded,
@@ -40,7 +43,7 @@ from .support.scripted import (
     failing,
     good,
     receive,
-    reset,
+    relaying,
     scripted,
     silent,
 )
@@ -87,9 +90,7 @@ def first_words(sock: socket.socket) -> bytes:
         ("2001:db8::7", "2001:db8::7"),
     ],
 )
-def test_a_name_goes_to_the_proxy_unresolved(
-    api: Api, scheme: str, host: str, asked: str
-) -> None:
+def test_a_name_goes_to_the_proxy_unresolved(api: Api, scheme: str, host: str, asked: str) -> None:
     """In ASCII; the resolver here is not asked, and localhost is the proxy's own."""
     with scripted(good(scheme)) as proxy:
         sock = api.connect(host, 5432, proxy=proxy.url(scheme), resolver=NO_NAMES)
@@ -226,9 +227,7 @@ def test_several_targets_are_one_tunnel_after_the_other(api: Api, scheme: str) -
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_two_proxies_that_answer_late_are_not_asked_at_the_same_time(
-    api: Api, scheme: str
-) -> None:
+def test_two_proxies_that_answer_late_are_not_asked_at_the_same_time(api: Api, scheme: str) -> None:
     """Of two connects that are under way, the second waits while the first has its tunnel made."""
     together: list[int] = []
 
@@ -352,9 +351,7 @@ def test_options_of_the_socket_are_about_the_proxy(api: Api, scheme: str) -> Non
         )
         assert sock.getsockname()[0] == "127.0.0.3"
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        assert made == [
-            (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", proxy.address)
-        ]
+        assert made == [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", proxy.address)]
         assert first_words(sock) == BANNER
 
 
@@ -397,9 +394,7 @@ def test_with_socks5_a_target_that_is_an_address_is_judged_too(api: Api) -> None
             raise PermissionError("not that one")
 
     with scripted(good("socks5")) as proxy:
-        error = api.fails(
-            "192.0.2.1", 5432, proxy=proxy.url("socks5"), address_policy=policy
-        )
+        error = api.fails("192.0.2.1", 5432, proxy=proxy.url("socks5"), address_policy=policy)
         assert isinstance(error, AccessDenied)
         assert "192.0.2.1" in str(error)
         assert proxy.accepted == []
@@ -518,6 +513,32 @@ async def test_streams_hear_the_server_that_speaks_first(scheme: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
+async def test_tls_is_with_the_target_and_verifies_its_name(scheme: str) -> None:
+    """End to end: the proxy sees a name and ciphertext, and a wrong name is not accepted."""
+    authority = trustme.CA()
+    server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("db.test").configure_cert(server_side)
+    client_side = ssl.create_default_context()
+    authority.configure_trust(client_side)
+    resolver = StaticResolver({"db.test": ["192.0.2.1"], "other.test": ["192.0.2.1"]})
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(BANNER)
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0, ssl=server_side) as server:
+        address = server.sockets[0].getsockname()
+        with scripted(relaying(scheme, address)) as proxy:
+            options: Any = {"proxy": proxy.url(scheme), "resolver": resolver, "ssl": client_side}
+            reader, writer = await aioconnect.open_connection("db.test", 443, **options)
+            assert await reader.readline() == BANNER
+            writer.close()
+            await writer.wait_closed()
+            with pytest.raises(CertificateError):
+                await aioconnect.open_connection("other.test", 443, **options)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
 async def test_many_connect_through_one_proxy(scheme: str) -> None:
     """connect_many: each target is a tunnel, each result has its own."""
     with scripted(good(scheme)) as proxy:
@@ -526,7 +547,7 @@ async def test_many_connect_through_one_proxy(scheme: str) -> None:
         async with aioconnect.connect_many(targets, proxy=proxy.url(scheme), limit=5) as results:
             async for result in results:
                 assert result.error is None
-                sock = result.sock
+                sock = result.socket
                 connected.append(result.target)
                 assert await asyncio.to_thread(first_words, sock) == BANNER
         assert len(connected) == 30

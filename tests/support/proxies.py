@@ -163,6 +163,10 @@ class ProxyHost:
         self._running: set[str] = set()
         self.port = stack.enter_context(self._serve())
 
+    def lose(self, address: str) -> None:
+        """Have the test's host send every packet to this address into nothing."""
+        self.near.ip(f"neighbour replace {address} lladdr 02:00:00:00:00:09 dev near")
+
     def start(self, name: str) -> RealProxy:
         """Start a proxy, once; skip the test if this machine does not have it."""
         proxy = REAL[name]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import select
 import socket
-import struct
 import threading
 import time
 from contextlib import contextmanager
@@ -202,6 +202,19 @@ def silent(proxy: Scripted, sock: socket.socket) -> None:
         pass
 
 
-def reset(sock: socket.socket) -> None:
-    """Have the close that follows send a reset."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+def relaying(scheme: str, address: Any) -> Callable[[Scripted, socket.socket], None]:
+    """Make a proxy that leads to ``address``, whatever it is asked for."""
+
+    def serve(proxy: Scripted, sock: socket.socket) -> None:
+        READ[scheme](proxy, sock)
+        with socket.create_connection(address) as onward:
+            sock.sendall(answer_of(scheme))
+            ends = {sock: onward, onward: sock}
+            while ends:
+                for ready in select.select(list(ends), [], [])[0]:
+                    data = ready.recv(65536)
+                    if not data:
+                        return
+                    ends[ready].sendall(data)
+
+    return serve
