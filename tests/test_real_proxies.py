@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,20 +19,19 @@ from aioconnect import (
     Dialer,
     HostUnreachable,
     NetworkUnreachable,
-    Proxy,
     ProxyError,
-    retry,
 )
 from aioconnect.resolve import StaticResolver
 
 from .conftest import LOOPS, descriptors
 from .net import APIS, Api
+from .support.needs import needs
 from .support.proxies import BANNER, PROXIES, REAL, SERVER, ProxyHost, proxy_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.netns
+pytestmark = needs("veth", "mount namespace")
 
 NO_NAMES = StaticResolver({})
 
@@ -193,10 +192,8 @@ def test_thirty_cancels_in_the_handshake_leave_nothing(
             for _ in range(turns):
                 await asyncio.sleep(0.0003 if turns % 2 else 0)
             task.cancel()
-            try:
+            with suppress(asyncio.CancelledError):
                 (await task).close()  # it was faster
-            except asyncio.CancelledError:
-                pass
             assert descriptors() == before
             assert asyncio.all_tasks() == tasks
 

@@ -19,7 +19,6 @@ from aioconnect import (
     AccessDenied,
     AttemptTimedOut,
     CertificateError,
-    ConnectError,
     ConnectionRefused,
     DeadlineExceeded,
     Dialer,

@@ -20,10 +20,14 @@ from aioconnect import (
 from aioconnect.handshake import http, socks5
 
 from ..support.handshaking import poll_through
+from ..support.needs import needs
 from ..support.proxies import BANNER, REAL, SERVER, ProxyHost, proxy_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+pytestmark = needs("veth", "mount namespace")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,6 @@ def fails(host: ProxyHost, url: str, name: str, port: int) -> ConnectError:
     return caught.value
 
 
-@pytest.mark.netns
 @pytest.mark.parametrize("name", REAL)
 @pytest.mark.parametrize("target", ["server.test", SERVER])
 def test_the_server_is_reached_and_its_first_words_arrive(
@@ -91,7 +94,6 @@ WORDS: list[tuple[str, str, int, type[ConnectError], int | None]] = [
 ]
 
 
-@pytest.mark.netns
 @pytest.mark.parametrize(("name", "target", "port", "type", "status"), WORDS)
 def test_what_a_proxy_says_of_a_target_has_its_class(
     host: ProxyHost,
@@ -108,7 +110,6 @@ def test_what_a_proxy_says_of_a_target_has_its_class(
     assert "says the proxy" in str(error)
 
 
-@pytest.mark.netns
 @pytest.mark.parametrize("user", ["", "me:wrong@", "other:hunter2@"])
 @pytest.mark.parametrize("name", ["microsocks", "tinyproxy"])
 def test_who_has_no_password_is_denied_access(host: ProxyHost, name: str, user: str) -> None:
@@ -120,7 +121,6 @@ def test_who_has_no_password_is_denied_access(host: ProxyHost, name: str, user: 
     assert "are the proxy's user name and password right?" in str(error)
 
 
-@pytest.mark.netns
 @pytest.mark.parametrize("name", REAL)
 def test_the_wrong_protocol_is_no_tunnel(host: ProxyHost, name: str) -> None:
     """SOCKS to a web proxy, HTTP to a SOCKS server: it ends, or is at least never taken for one."""
@@ -131,7 +131,6 @@ def test_the_wrong_protocol_is_no_tunnel(host: ProxyHost, name: str) -> None:
         dial(host, url, "server.test", host.port, timeout=1).close()
 
 
-@pytest.mark.netns
 @pytest.mark.parametrize("name", ["microsocks", "danted", "tinyproxy"])
 def test_the_silence_of_a_target_is_the_proxys_silence(host: ProxyHost, name: str) -> None:
     """The proxy waits for a target that swallows everything; here nothing but a limit ends it."""

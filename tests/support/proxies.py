@@ -11,7 +11,6 @@ has a network of its own behind it, 10.67.0.0/24, and alone knows its names:
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import sys
@@ -21,9 +20,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import pytest
-
-from ..net import Namespace, skip_without_root
+from ..net import Namespace
+from .needs import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,9 +169,7 @@ class ProxyHost:
         """Start a proxy, once; skip the test if this machine does not have it."""
         proxy = REAL[name]
         if name not in self._running:
-            program = proxy.command.partition(" ")[0]
-            if shutil.which(program) is None:
-                pytest.skip(f"{program} is not installed")
+            need(proxy.command.partition(" ")[0])
             self._stack.enter_context(self._run(name, proxy))
             self._running.add(name)
         return proxy
@@ -258,14 +254,7 @@ asyncio.run(main())
 
 @contextmanager
 def proxy_host() -> Iterator[ProxyHost]:
-    """Make the two hosts; skip the test, saying why, where that cannot be done."""
-    skip_without_root()
-    for tool in ("ip", "unshare", "mount"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
+    """Make the two hosts."""
+    need("veth", "mount namespace")
     with ExitStack() as stack:
-        try:
-            host = ProxyHost(stack)
-        except OSError as exc:
-            pytest.skip(f"no network namespace can be made here: {exc}")
-        yield host
+        yield ProxyHost(stack)
