@@ -49,7 +49,7 @@ from .errors import (
     TooManyOpenFiles,
     WrongSocketType,
 )
-from .events import Attempt, Event
+from .events import AttemptFailed, Event
 from .options import Options
 from .streams import create_connection, open_connection
 from .targets import Endpoint, TargetLike
@@ -71,7 +71,7 @@ __all__ = [
     "AddressInUse",
     "AddressNotAvailable",
     "Answer",
-    "Attempt",
+    "AttemptFailed",
     "AttemptTimedOut",
     "BacklogFull",
     "CertificateError",

@@ -11,8 +11,8 @@ import math
 import socket
 from typing import TYPE_CHECKING, Any
 
-from .errors import safe
 from .targets import parse
+from .text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

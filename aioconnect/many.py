@@ -29,7 +29,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 # Some of this is not used here, but loaded now: later there may be no descriptor to load it with.
-from . import attempt, errors, events, poller, retry, signatures  # noqa: F401
+from . import attempt, causes, errors, events, poller, retry, signatures  # noqa: F401
 from .call import First, first, logger, tell
 from .dialer import Dialer, check_family
 from .engine import AsyncioCall
@@ -538,7 +538,7 @@ class ConnectMany:
             if self._dialer.family:
                 check_family(targets, self._dialer)
         except (ValueError, TypeError) as exc:
-            result.error = errors.not_a_target(str(exc))
+            result.error = causes.not_a_target(str(exc))
             self._settle(result, monotonic())
             return None
         return targets
@@ -643,8 +643,8 @@ class ConnectMany:
         begun.ended = now = monotonic()
         error = attempt.error_of(begun)
         family, _, _, _, address = begun.endpoint
-        failed = events.Attempt(now, text, 1, 1, address, family, error.stage, started, error)
-        return errors.combine((failed,), text, error.elapsed)
+        failed = events.AttemptFailed(now, text, error, started, 1, 1, address, family, error.stage)
+        return causes.combine((failed,), text, error.elapsed)
 
     def _start(self, entry: _Entry, now: float) -> None:
         """Start an entry, unless there is no port for its host or no room there."""
@@ -855,7 +855,7 @@ class ConnectMany:
                 error.stopped = "deadline"
             else:
                 elapsed = now - entry.result.started if entry.result.started else 0.0
-                error = errors.timed_out(
+                error = causes.timed_out(
                     whole=True, stage="wait", target=entry.text, elapsed=elapsed
                 )
             entry.result.error = error
@@ -936,7 +936,7 @@ class _Entry(AsyncioCall):
         if self._race is not None:
             self._race.number = max([each.number for each in self._log], default=0)
         self._round -= 1
-        self.lack = errors.combine(lacking, target=self.text, elapsed=self._clock() - self.started)
+        self.lack = causes.combine(lacking, target=self.text, elapsed=self._clock() - self.started)
         raise self.lack
 
 

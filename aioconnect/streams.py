@@ -15,10 +15,11 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import engine, errors, events, signatures
+from . import causes, engine, errors, signatures
 from .dialer import DEFAULTS, check_family, with_options
 from .options import KEYWORDS
 from .targets import Target, parse_all
+from .text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -279,7 +280,7 @@ async def _hand_over(
         _let_go(sock, handed=handed)
         now = monotonic()
         if limit.expired() or now >= deadline:
-            error = errors.timed_out(
+            error = causes.timed_out(
                 whole=True,
                 stage="tls",
                 address=address,
@@ -287,21 +288,11 @@ async def _hand_over(
                 elapsed=now - tls_started,
             )
         else:
-            error = errors.from_exception(
+            error = causes.from_exception(
                 exc, stage="tls", address=address, family=sock.family, elapsed=now - tls_started
             )
-        attempt = events.Attempt(
-            now,
-            text,
-            1,
-            1,
-            address,
-            sock.family,
-            stage="tls",
-            started=tls_started,
-            error=error,
-        )
-        failed = errors.combine([attempt], target=text, elapsed=now - started)
+        attempt = errors.AttemptFailed(now, text, error, tls_started, 1, 1)
+        failed = causes.combine([attempt], target=text, elapsed=now - started)
     except BaseException as exc:
         # Misuse may be found before there is a transport, or (on uvloop) after it took the socket.
         taken = not isinstance(exc, ValueError | TypeError) or getattr(sock, "_io_refs", 0) > 0
@@ -390,9 +381,9 @@ def _port(text: str) -> int:
     if text.isascii() and text.isdecimal():
         return int(text)
     if not _SERVICE.fullmatch(text):
-        raise ValueError(f"'{errors.safe(text)}' is neither a port nor the name of a service")
+        raise ValueError(f"'{safe(text)}' is neither a port nor the name of a service")
     try:
         return socket.getservbyname(text, "tcp")
     except OSError:
         exc = socket.gaierror(socket.EAI_SERVICE, "no such service")
-        raise errors.from_exception(exc, stage="resolve", target=errors.safe(text)) from None
+        raise causes.from_exception(exc, stage="resolve", target=safe(text)) from None

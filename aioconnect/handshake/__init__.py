@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator
 from socket import MSG_PEEK, socket
 from typing import TypeAlias
 
-from .. import errors
+from .. import causes
 from ..targets import Endpoint
 
 __all__ = ["READ", "WRITE", "Handshake", "Hidden", "peek", "recv_exactly", "send_all"]
@@ -73,7 +73,7 @@ def recv_exactly(sock: socket, count: int) -> Generator[int, None, bytes]:
             yield READ
             continue
         if not received:
-            raise errors.closed_in_handshake()
+            raise causes.closed_early()
         data += received
     return data
 

@@ -16,7 +16,8 @@ import re
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
-from .. import errors
+from .. import causes
+from ..text import safe
 from . import Hidden, peek, send_all
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def tunnel(sock: socket.socket, proxy: Proxy, host: str, port: int) -> Generator
             break
     text = f"{status} {reason}" if reason else f"status {status}"
     cause = _CAUSES.get(status, "rejected" if status < 500 else "failed")
-    raise errors.from_proxy(cause, text, status=status)
+    raise causes.from_proxy(cause, text, status=status)
 
 
 def _request(proxy: Proxy, host: str, port: int) -> Hidden:
@@ -71,16 +72,16 @@ def _receive_header(sock: socket.socket, most: int) -> Generator[int, None, byte
     header = bytearray()
     while not header.endswith((b"\n\r\n", b"\n\n")):
         if len(header) >= most:
-            raise errors.from_proxy("protocol", f"no end of the header in {MOST_HEADER} bytes")
+            raise causes.from_proxy("protocol", f"no end of the header in {MOST_HEADER} bytes")
         seen = yield from peek(sock, most - len(header))
         if not seen:
             said = _STATUS_LINE.match(header)
             if said is not None and said[1] >= b"300":
                 break  # it has said why; a success without a blank line is none
-            raise errors.closed_in_handshake()
+            raise causes.closed_early()
         header += sock.recv(_count_header(header[-2:], seen))
         if not header.startswith(_START[: len(header)]):
-            raise errors.from_proxy("protocol", "not an answer of HTTP")
+            raise causes.from_proxy("protocol", "not an answer of HTTP")
     return bytes(header)
 
 
@@ -94,5 +95,5 @@ def _count_header(last: bytearray, seen: bytes) -> int:
 def _read_status(header: bytes) -> tuple[int, str]:
     match = _STATUS_LINE.match(header)
     if match is None:
-        raise errors.from_proxy("protocol", "not a status line of HTTP")
-    return int(match[1]), errors.safe((match[2] or b"").decode("latin-1").strip())
+        raise causes.from_proxy("protocol", "not a status line of HTTP")
+    return int(match[1]), safe((match[2] or b"").decode("latin-1").strip())

@@ -11,12 +11,13 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from .. import errors
+from .. import causes
 from . import Hidden, recv_exactly, send_all
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from ..errors import ConnectError
     from ..proxy import Proxy
 
 __all__ = ["tunnel"]
@@ -54,12 +55,12 @@ def tunnel(sock: socket.socket, proxy: Proxy, host: str, port: int) -> Generator
         # Only the status counts: some servers put another version before it.
         _, status = yield from recv_exactly(sock, 2)
         if status:
-            raise errors.from_proxy("credentials", "user name or password not accepted")
+            raise causes.from_proxy("credentials", "user name or password not accepted")
     elif method == _NONE_ACCEPTABLE:
         wanted = "another authentication" if proxy.credentials else "authentication"
-        raise errors.from_proxy("credentials", f"{wanted} required")
+        raise causes.from_proxy("credentials", f"{wanted} required")
     elif method != _NO_AUTHENTICATION:
-        raise errors.from_proxy("protocol", f"authentication method {method} was not offered")
+        raise causes.from_proxy("protocol", f"authentication method {method} was not offered")
 
     yield from send_all(
         sock, bytes((_VERSION, _CONNECT, 0)) + _destination(host) + port.to_bytes(2, "big")
@@ -69,14 +70,14 @@ def tunnel(sock: socket.socket, proxy: Proxy, host: str, port: int) -> Generator
         raise _no_socks()
     if reply:
         cause, text = _REPLIES.get(reply, ("failed", f"SOCKS reply {reply}"))
-        raise errors.from_proxy(cause, text, status=reply)
+        raise causes.from_proxy(cause, text, status=reply)
     # The address that the proxy dials from is of no use here.
     if kind == _NAME:
         (length,) = yield from recv_exactly(sock, 1)
     elif kind in (_IPV4, _IPV6):
         length = 4 if kind == _IPV4 else 16
     else:
-        raise errors.from_proxy("protocol", f"address type {kind} in the answer")
+        raise causes.from_proxy("protocol", f"address type {kind} in the answer")
     yield from recv_exactly(sock, length + 2)
 
 
@@ -94,5 +95,5 @@ def _destination(host: str) -> bytes:
     return bytes((_NAME, len(name))) + name
 
 
-def _no_socks() -> errors.ConnectError:
-    return errors.from_proxy("protocol", "not an answer of SOCKS 5")
+def _no_socks() -> ConnectError:
+    return causes.from_proxy("protocol", "not an answer of SOCKS 5")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, assert_type
 import aioconnect
 from aioconnect import (
     Answer,
-    Attempt,
+    AttemptFailed,
     ConnectError,
     ConnectMany,
     ConnectResult,
@@ -412,7 +412,7 @@ def errors_are_built_ins_too(error: ConnectError) -> Iterator[OSError]:
     assert_type(error.stage, Stage)
     assert_type(error.help, Help)
     assert_type(error.hint, str)
-    assert_type(error.attempts, tuple[Attempt, ...])
+    assert_type(error.attempts, tuple[AttemptFailed, ...])
     assert_type(error.count, int)
     assert_type(error.elapsed, float)
     assert_type(error.stopped, str | None)
@@ -430,7 +430,7 @@ def events_tell_what_happened(event: Event) -> None:
     """Each kind has its facts."""
     assert_type(event.at, float)
     assert_type(event.target, str)
-    if isinstance(event, Attempt):
+    if isinstance(event, AttemptFailed):
         assert_type(event.number, int)
         assert_type(event.round, int)
         assert_type(event.stage, Stage)
