@@ -125,8 +125,8 @@ class Dialer(Options):
         self, target: TargetLike | Sequence[TargetLike], port: int | None = None
     ) -> socket.socket:
         """Connect as :func:`connect` does, with these options."""
-        sock, _, _ = await engine.dial(check_family(parse_all(target, port), self), self)
-        return sock
+        call = await engine.dial(check_family(parse_all(target, port), self), self)
+        return call.result  # type: ignore[no-any-return]
 
     @signatures.dialer_open_connection
     async def open_connection(
@@ -405,8 +405,8 @@ async def connect(
     targets = parse_all(target, port)
     if dialer.family:
         check_family(targets, dialer)
-    sock, _, _ = await engine.dial(targets, dialer)
-    return sock
+    call = await engine.dial(targets, dialer)
+    return call.result  # type: ignore[no-any-return]
 
 
 def check_family(targets: Sequence[Target], options: Options) -> Sequence[Target]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .resolve.base import Resolver
     from .retry import Breaker, Budget, Policy
     from .targets import Endpoint
-    from .typed import ConnectOptions, SocketOption, TargetOptions
+    from .typed import ConnectOptions, Handshake, SocketOption, TargetOptions
 
 __all__ = [
     "KEYWORDS",
@@ -213,6 +213,15 @@ OPTIONS = (
         checks.function,
         "called with the 5-tuple that is about to be dialled, whoever named it.  An ``OSError`` "
         "from it (``PermissionError``, say) forbids this address.",
+    ),
+    Option(
+        "handshake",
+        "Handshake | None",
+        None,
+        checks.function,
+        "called with the connected socket and its 5-tuple.  It returns a generator that speaks "
+        "over the socket, and yields 1 to wait until it can read, 4 until it can write; then the "
+        "attempt is done.  An ``OSError`` from it is a failed attempt.",
     ),
     Option(
         "on_event",

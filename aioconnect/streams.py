@@ -220,11 +220,12 @@ async def create_with(
         if wants_name and any(target.family == socket.AF_UNIX for target in targets):
             raise ValueError("ssl over a Unix socket needs server_hostname")
         try:
-            sock, target, address = await engine.dial(targets, dialer)
+            call = await engine.dial(targets, dialer)
         except errors.ConnectError as exc:
             if all_errors and exc.__cause__ is None:
                 exc.__cause__ = exc.group()
             raise
+        sock, (target, address) = call.result, call.won
         text = target.text
         if wants_name:
             tls["server_hostname"] = target.host.partition("%")[0].rstrip(".")
