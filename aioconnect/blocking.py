@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import signatures
 from .call import Call
-from .dialer import check_family, with_options
+from .dialer import reached, with_options
 from .own_socket import OwnSocket, check_address
 from .polling import PollDriver
 from .targets import parse_all
@@ -77,7 +77,7 @@ def connect(
     """
     dialer = with_options(options)
     driver = PollDriver()
-    call = Call(driver, check_family(parse_all(target, port), dialer), dialer)
+    call = Call(driver, reached(parse_all(target, port), dialer), dialer)
     driver.drive(call)
     if call.error is not None:
         raise call.take_error()

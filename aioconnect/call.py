@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from . import attempt as io
 from . import causes, lookups
 from .driver import WRITE, Driven
+from .handshake import tunnel
 from .log import logger
 from .race import first_wait
 from .rounds import Rounds
@@ -195,6 +196,8 @@ class Call(Driven):
             options = self._options = driver.world.within(options)
         if options.handshake is not None:
             self._stages = (Stage("handshake", options.handshake), *self._stages)
+        if options.proxy is not None:
+            self._stages = (Stage("proxy", tunnel, sole=True), *self._stages)
         observed = options.on_event is not None or logger.isEnabledFor(_DEBUG)
         if observed or options.breaker is not None or options.budget is not None:
             rounds = self._make_rounds(observed=observed)
@@ -202,7 +205,7 @@ class Call(Driven):
                 return self._follow(None)
         target = targets[0]
         endpoints: Sequence[Endpoint] | None
-        if target.family and len(targets) == 1:
+        if not target.needs_lookup and len(targets) == 1:
             endpoints = target.endpoints(options.type)
         else:
             endpoints = lookups.known(targets, options)

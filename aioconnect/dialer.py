@@ -7,12 +7,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from . import engine, signatures
+from .checks import take_proxy
 from .options import OPTIONS, Options, check_span
 from .targets import parse_all
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Self, TypeVar, Unpack
 
     from .supervise import Supervisor
@@ -79,6 +80,8 @@ class Dialer(Options):
 
     @signatures.dialer
     def __init__(self, **options: Unpack[ConnectOptions]) -> None:
+        if "proxy" in options:
+            take_proxy(options)
         policy = options.get("retry")
         if policy is not None:
             from . import retry  # loaded on first use
@@ -118,6 +121,8 @@ class Dialer(Options):
         Raises:
             TypeError, ValueError: as for :class:`Dialer`.
         """
+        if "proxy" in changes:
+            take_proxy(changes)
         changed: Self = super().replace(**changes)
         return changed
 
@@ -125,7 +130,7 @@ class Dialer(Options):
         self, target: TargetLike | Sequence[TargetLike], port: int | None = None
     ) -> socket.socket:
         """Connect as :func:`connect` does, with these options."""
-        call = await engine.dial(check_family(parse_all(target, port), self), self)
+        call = await engine.dial(reached(parse_all(target, port), self), self)
         return call.result  # type: ignore[no-any-return]
 
     @signatures.dialer_open_connection
@@ -191,7 +196,7 @@ class Dialer(Options):
         """
         from . import streams
 
-        return await streams.open_with(self, host, port, dict(keywords))
+        return await streams.open_with(self, host, port, keywords)
 
     @signatures.dialer_create_connection
     async def create_connection(
@@ -256,7 +261,7 @@ class Dialer(Options):
         """
         from . import streams
 
-        return await streams.create_with(self, protocol_factory, host, port, dict(keywords))
+        return await streams.create_with(self, protocol_factory, host, port, keywords)
 
     def supervise(
         self,
@@ -296,7 +301,7 @@ class Dialer(Options):
 
         return Supervisor(
             self,
-            check_family(parse_all(target, port), self),
+            reached(parse_all(target, port), self),
             policy=retry.RECONNECT if self.retry is None else self.retry,
             healthy_after=check_span("healthy_after", healthy_after),
             wake_interval=check_span("wake_interval", wake_interval),
@@ -316,7 +321,7 @@ def _with_numbers(**options: Any) -> Dialer:
     return Dialer(**options)
 
 
-def with_options(options: Mapping[str, Any]) -> Dialer:
+def with_options(options: dict[str, Any]) -> Dialer:
     """Return a dialer with these options, for one call.
 
     A program gives the same ``timeout`` everywhere.  Numbers are nobody's, so that a dialer that
@@ -330,6 +335,8 @@ def with_options(options: Mapping[str, Any]) -> Dialer:
             return _with_numbers(**options)
         except TypeError:  # of what cannot be hashed: the check below says what is wrong with it
             pass
+    if "proxy" in options:
+        take_proxy(options)
     return Dialer(**options)
 
 
@@ -403,17 +410,25 @@ async def connect(
     """
     dialer = with_options(options) if options else DEFAULTS
     targets = parse_all(target, port)
-    if dialer.family:
-        check_family(targets, dialer)
+    if dialer.family or dialer.proxy is not None:
+        targets = reached(targets, dialer)
     call = await engine.dial(targets, dialer)
     return call.result  # type: ignore[no-any-return]
 
 
-def check_family(targets: Sequence[Target], options: Options) -> Sequence[Target]:
-    """Refuse a target whose family the options rule out."""
+def reached(targets: Sequence[Target], options: Options) -> Sequence[Target]:
+    """Return the targets as they are reached: directly, or through a proxy.
+
+    Raises:
+        ValueError: the options rule one out.
+    """
+    if options.proxy is not None:
+        from .via import via
+
+        targets = via(targets, options.proxy, options.type)
     if options.family:
         for target in targets:
-            if target.family not in (0, options.family):
+            if target.dialled_family not in (0, options.family):
                 family = socket.AddressFamily(options.family).name
                 raise ValueError(f"{target.text} is not of the family asked for ({family})")
     return targets

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .events import Event
+    from .handshake import Handshake
+    from .proxy import EnvironmentProxies, Proxy
     from .resolve.base import Resolver
     from .retry import Breaker, Budget, Policy
     from .targets import Endpoint
-    from .typed import ConnectOptions, Handshake, SocketOption, TargetOptions
+    from .typed import ConnectOptions, SocketOption, TargetOptions
 
 __all__ = [
     "KEYWORDS",
@@ -215,6 +217,17 @@ OPTIONS = (
         "from it (``PermissionError``, say) forbids this address.",
     ),
     Option(
+        "proxy",
+        "ProxyLike | None",
+        None,
+        checks.proxy,
+        "the proxy to connect through: ``socks5h://user:password@host:port`` (the proxy resolves "
+        "names), ``socks5://`` (they are resolved here), ``http://`` (CONNECT), or a ``Proxy``.  "
+        'The text ``"env"`` reads ``ALL_PROXY`` and ``NO_PROXY``; without it the environment is '
+        "not read.",
+        kept="Proxy | EnvironmentProxies | None",
+    ),
+    Option(
         "handshake",
         "Handshake | None",
         None,
@@ -377,6 +390,8 @@ class Options:
     # End of what is generated.
 
     def __init__(self, **options: Any) -> None:
+        if "proxy" in options:
+            checks.take_proxy(options)
         fields = self.__dict__
         fields.update(_DEFAULTS)  # found at once in the instance: they are read for each call
         for name, value in options.items():
@@ -384,17 +399,23 @@ class Options:
             if check is None:
                 raise TypeError(f"unknown option {name!r}; there are: {', '.join(sorted(_CHECKS))}")
             fields[name] = check(name, value)
-        local = self.local_addr
-        if local is not None and self.family and all(f != self.family for f, _ in local):
-            raise ValueError("family and local_addr contradict each other")
+        self._check_contradictions()
 
     def replace(self, **changes: Any) -> Any:
         """Return a copy with some options changed."""
+        if "proxy" in changes:
+            checks.take_proxy(changes)
         new = type(self)(**changes)
         new.__dict__.update({n: v for n, v in self.__dict__.items() if n not in changes})
-        if new.local_addr is not None and new.family:
-            type(self)(family=new.family, local_addr=checks.plain_addresses(new.local_addr))
+        new._check_contradictions()
         return new
+
+    def _check_contradictions(self) -> None:
+        local = self.local_addr
+        if local is not None and self.family and all(f != self.family for f, _ in local):
+            raise ValueError("family and local_addr contradict each other")
+        if self.proxy is not None:
+            checks.proxy_and_type(self.proxy, self.type)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable: use replace({name}=...)")

@@ -118,6 +118,8 @@ async def wait_until_ready(
         ConnectError: the last error, when the time is up or waiting cannot help.
         ValueError, TypeError: bad input, before any I/O.
     """
+    if "proxy" in options:
+        take_proxy(options)
     chosen: dict[str, Any] = {"retry": Patience(), "attempt_timeout": ATTEMPT_TIMEOUT, **options}
     started = monotonic()
     sock = await connect(target, port, **cast("TargetOptions", chosen), timeout=timeout)

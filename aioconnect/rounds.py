@@ -291,6 +291,8 @@ class Rounds:
         if outcome == _CONNECTED:
             if self._stages:
                 attempt.sock = what
+                if self._stages[0].sole and race.must_wait(attempt):
+                    return self._postpone(race, attempt)
                 return self._advance(race, attempt)
             self.result = what
             return self._succeed(attempt)
@@ -310,6 +312,15 @@ class Rounds:
             race.again(attempt, self._driver.clock())
         else:
             self._fail(race, attempt, what, self._driver.clock(), local=io.is_local(what))
+        return False
+
+    def _postpone(self, race: Race, attempt: Attempt) -> bool:
+        """Close a connected attempt until the one that is alone has failed."""
+        self._close_attempt(attempt)
+        race.postpone(attempt)
+        if self._log.observed:
+            now = self._driver.clock()
+            self._log.emit(events.AttemptCancelled(*self._log.facts(now, attempt)))
         return False
 
     def _advance(self, race: Race, attempt: Attempt) -> bool:

@@ -16,7 +16,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import causes, engine, errors, signatures
-from .dialer import DEFAULTS, check_family, with_options
+from .checks import take_proxy
+from .dialer import DEFAULTS, reached, with_options
 from .options import KEYWORDS
 from .targets import Target, parse_all
 from .text import safe
@@ -101,7 +102,7 @@ async def open_connection(
 
     Source: ``asyncio.open_connection``.
     """
-    return await open_with(DEFAULTS, host, port, dict(keywords))
+    return await open_with(DEFAULTS, host, port, keywords)
 
 
 @signatures.create_connection
@@ -171,7 +172,7 @@ async def create_connection(
 
     Source: ``asyncio.loop.create_connection``.
     """
-    return await create_with(DEFAULTS, protocol_factory, host, port, dict(keywords))
+    return await create_with(DEFAULTS, protocol_factory, host, port, keywords)
 
 
 async def open_with(
@@ -197,6 +198,8 @@ async def create_with(
     tls: dict[str, Any] = {}
     sock, all_errors = None, False
     if keywords:
+        if "proxy" in keywords:
+            take_proxy(keywords)
         own, tls = _split(keywords)
         if own:
             dialer = with_options(own) if dialer is DEFAULTS else dialer.replace(**own)
@@ -215,7 +218,7 @@ async def create_with(
     else:
         if dialer.type != socket.SOCK_STREAM:
             raise ValueError("streams need type=SOCK_STREAM")
-        targets = check_family(_targets(host, port), dialer)
+        targets = reached(_targets(host, port), dialer)
         wants_name = tls.get("ssl") and tls.get("server_hostname") is None
         if wants_name and any(target.family == socket.AF_UNIX for target in targets):
             raise ValueError("ssl over a Unix socket needs server_hostname")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import socket
 import traceback
 from typing import Any
 
@@ -203,8 +204,8 @@ def test_a_password_is_not_pickled() -> None:
 DB, WEB = parse("db.test", 5432), parse("web.test", 443)
 
 
-def choose(target: Any = DB, **environ: str) -> str | None:
-    chosen = EnvironmentProxies(environ).choose(target)
+def choose(target: Any = DB, *, kind: int = socket.SOCK_STREAM, **environ: str) -> str | None:
+    chosen = EnvironmentProxies(environ).choose(target, kind)
     return None if chosen is None else str(chosen)
 
 
@@ -286,9 +287,10 @@ def test_no_proxy_lists_what_is_dialled_directly(no_proxy: str, host: str, direc
         assert (chosen is None) == direct
 
 
-def test_a_unix_socket_is_dialled_directly() -> None:
-    """The environment speaks of the network."""
+def test_unix_sockets_and_datagrams_are_dialled_directly() -> None:
+    """The environment speaks of TCP."""
     assert choose(parse("unix:/run/x"), ALL_PROXY="socks5h://p:1") is None
+    assert choose(DB, kind=socket.SOCK_DGRAM, ALL_PROXY="socks5h://p:1") is None
 
 
 def test_what_the_environment_says_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,7 +299,7 @@ def test_what_the_environment_says_is_read_once(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("no_proxy", raising=False)
     found = EnvironmentProxies()
     monkeypatch.setenv("all_proxy", "socks5h://q:1")
-    assert str(found.choose(DB)) == "socks5h://p:1"
+    assert str(found.choose(DB, socket.SOCK_STREAM)) == "socks5h://p:1"
     assert found != EnvironmentProxies()
     assert hash(EnvironmentProxies()) == hash(EnvironmentProxies())
 

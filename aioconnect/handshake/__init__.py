@@ -18,14 +18,26 @@ from socket import MSG_PEEK, socket
 from typing import TypeAlias
 
 from .. import causes
+from ..driver import READ, WRITE
 from ..targets import Endpoint
+from ..via import Tunnelled
 
-__all__ = ["READ", "WRITE", "Handshake", "Hidden", "peek", "recv_exactly", "send_all"]
-
-READ, WRITE = 1, 4  # POLLIN, POLLOUT
-"""What a handshake yields: that it waits until the socket is readable, or writable."""
+__all__ = ["READ", "WRITE", "Handshake", "Hidden", "peek", "recv_exactly", "send_all", "tunnel"]
 
 Handshake: TypeAlias = Callable[[socket, Endpoint], Generator[int, None, object]]
+"""What ``handshake=`` takes."""
+
+
+def tunnel(sock: socket, endpoint: Endpoint) -> Generator[int, None, None]:
+    """Have the proxy that ``sock`` is connected to make the tunnel that the endpoint is for.
+
+    An endpoint that is not behind a proxy needs none.
+    """
+    if isinstance(endpoint, Tunnelled):
+        from . import http, socks5  # which have been loaded with the option
+
+        speak = http.tunnel if endpoint.proxy.scheme == "http" else socks5.tunnel
+        yield from speak(sock, endpoint.proxy, endpoint.host, endpoint.port)
 
 
 class Hidden:
