@@ -22,7 +22,16 @@ from .text import safe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Endpoint", "Target", "TargetLike", "endpoint", "parse", "parse_all", "parse_host"]
+__all__ = [
+    "AnyTarget",
+    "Endpoint",
+    "Target",
+    "TargetLike",
+    "endpoint",
+    "parse",
+    "parse_all",
+    "parse_host",
+]
 
 Endpoint: TypeAlias = tuple[int, int, int, str, Any]
 """What ``getaddrinfo`` gives: family, type, protocol, canonical name, sockaddr."""
@@ -30,6 +39,9 @@ Endpoint: TypeAlias = tuple[int, int, int, str, Any]
 TargetLike: TypeAlias = "str | tuple[str, int] | tuple[str, int, int, int | str]"
 """One target: ``"host:port"``, ``"[v6%scope]:port"``, ``"unix:/path"``, ``"unix:@abstract"``, a
 host with the port beside it, or a tuple as the socket module has it."""
+
+AnyTarget: TypeAlias = "TargetLike | Sequence[TargetLike]"
+"""One target, or a list of several that are raced."""
 
 _AF_INET, _AF_INET6, _AF_UNIX = int(socket.AF_INET), int(socket.AF_INET6), int(socket.AF_UNIX)
 
