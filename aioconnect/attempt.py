@@ -293,17 +293,13 @@ def _proved(sock: socket.socket) -> int:
     return 0
 
 
-def _judge_destination(
-    destination: Endpoint, policy: Callable[[Endpoint], object]
-) -> None:
+def _judge_destination(destination: Endpoint, policy: Callable[[Endpoint], object]) -> None:
     """Ask the policy about the address that a tunnel leads to; an error names that address."""
     try:
         policy(destination)
     except OSError as exc:
         family, _, _, _, address = destination
-        raise causes.from_exception(
-            exc, stage="policy", address=address, family=family
-        ) from None
+        raise causes.from_exception(exc, stage="policy", address=address, family=family) from None
 
 
 def _from_factory(endpoint: Any, options: Options) -> socket.socket:

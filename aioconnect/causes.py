@@ -221,6 +221,9 @@ def timed_out(
     cause = table.ATTEMPT_TIMED_OUT
     if whole:
         cause = table.WAIT_TIMED_OUT if stage in ("connect", "wait") else table.DEADLINE
+    if stage in table.LATE:
+        phrase, hint = table.LATE[stage]
+        cause = cause.but(phrase=phrase, hint=hint)
     return _make(cause, None, "timed out", stage, address, family, elapsed, target)
 
 

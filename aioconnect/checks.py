@@ -11,6 +11,7 @@ import math
 import socket
 from typing import TYPE_CHECKING, Any
 
+from . import causes
 from .targets import parse
 from .text import safe
 
@@ -179,7 +180,10 @@ def proxy(name: str, value: Any) -> Proxy | EnvironmentProxies | None:
     """Return the proxy that a URL or ``"env"`` means."""
     if value is None:
         return None
-    from .proxy import EnvironmentProxies, Proxy  # loaded on first use
+    try:
+        from .proxy import EnvironmentProxies, Proxy  # loaded on first use
+    except OSError as exc:  # no descriptor to load it with
+        raise causes.from_exception(exc, stage="proxy") from None
 
     if isinstance(value, Proxy | EnvironmentProxies):
         return value
@@ -193,7 +197,7 @@ def proxy(name: str, value: Any) -> Proxy | EnvironmentProxies | None:
     return Proxy(given.pop())
 
 
-def take_proxy(options: dict[str, Any]) -> None:
+def take_proxy(options: Any) -> None:
     """Put the proxy in the place of what means it, in the keywords of a function.
 
     They are a local variable of that function, and a traceback can show those; so what may hold

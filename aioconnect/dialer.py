@@ -10,6 +10,7 @@ from . import engine, signatures
 from .checks import take_proxy
 from .options import OPTIONS, Options, check_span
 from .targets import parse_all
+from .via import via
 
 if TYPE_CHECKING:
     import asyncio
@@ -70,6 +71,13 @@ class Dialer(Options):
             attempt.  Default None.
         address_policy: called with the 5-tuple that is about to be dialled, whoever named it.  An
             ``OSError`` from it (``PermissionError``, say) forbids this address.  Default None.
+        proxy: the proxy to connect through: ``socks5h://user:password@host:port`` (the proxy
+            resolves names), ``socks5://`` (they are resolved here), ``http://`` (CONNECT), or a
+            ``Proxy``.  The text ``"env"`` reads ``ALL_PROXY`` and ``NO_PROXY``; without it the
+            environment is not read.  Default None.
+        handshake: called with the connected socket and its 5-tuple.  It returns a generator that
+            speaks over the socket, and yields 1 to wait until it can read, 4 until it can write;
+            then the attempt is done.  An ``OSError`` from it is a failed attempt.  Default None.
         on_event: called with each event (``aioconnect.events``).  It only observes: an
             ``Exception`` in it is logged and dropped.  Default None.
 
@@ -116,6 +124,10 @@ class Dialer(Options):
                 bound.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
             address_policy: called with the 5-tuple that is about to be dialled, whoever named it.
+            proxy: the proxy to connect through: ``socks5h://user:password@host:port`` (the proxy
+                resolves names), ``socks5://`` (they are resolved here), ``http://`` (CONNECT), or a
+                ``Proxy``.
+            handshake: called with the connected socket and its 5-tuple.
             on_event: called with each event (``aioconnect.events``).
 
         Raises:
@@ -186,6 +198,10 @@ class Dialer(Options):
                 bound.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
             address_policy: called with the 5-tuple that is about to be dialled, whoever named it.
+            proxy: the proxy to connect through: ``socks5h://user:password@host:port`` (the proxy
+                resolves names), ``socks5://`` (they are resolved here), ``http://`` (CONNECT), or a
+                ``Proxy``.
+            handshake: called with the connected socket and its 5-tuple.
             on_event: called with each event (``aioconnect.events``).
 
         Returns:
@@ -251,6 +267,10 @@ class Dialer(Options):
                 bound.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
             address_policy: called with the 5-tuple that is about to be dialled, whoever named it.
+            proxy: the proxy to connect through: ``socks5h://user:password@host:port`` (the proxy
+                resolves names), ``socks5://`` (they are resolved here), ``http://`` (CONNECT), or a
+                ``Proxy``.
+            handshake: called with the connected socket and its 5-tuple.
             on_event: called with each event (``aioconnect.events``).
 
         Returns:
@@ -321,7 +341,7 @@ def _with_numbers(**options: Any) -> Dialer:
     return Dialer(**options)
 
 
-def with_options(options: dict[str, Any]) -> Dialer:
+def with_options(options: Any) -> Dialer:
     """Return a dialer with these options, for one call.
 
     A program gives the same ``timeout`` everywhere.  Numbers are nobody's, so that a dialer that
@@ -392,6 +412,13 @@ async def connect(
             attempt.  Default None.
         address_policy: called with the 5-tuple that is about to be dialled, whoever named it.  An
             ``OSError`` from it (``PermissionError``, say) forbids this address.  Default None.
+        proxy: the proxy to connect through: ``socks5h://user:password@host:port`` (the proxy
+            resolves names), ``socks5://`` (they are resolved here), ``http://`` (CONNECT), or a
+            ``Proxy``.  The text ``"env"`` reads ``ALL_PROXY`` and ``NO_PROXY``; without it the
+            environment is not read.  Default None.
+        handshake: called with the connected socket and its 5-tuple.  It returns a generator that
+            speaks over the socket, and yields 1 to wait until it can read, 4 until it can write;
+            then the attempt is done.  An ``OSError`` from it is a failed attempt.  Default None.
         on_event: called with each event (``aioconnect.events``).  It only observes: an
             ``Exception`` in it is logged and dropped.  Default None.
 
@@ -409,7 +436,7 @@ async def connect(
     Sources: connect(2), RFC 8305, RFC 6724.
     """
     dialer = with_options(options) if options else DEFAULTS
-    targets = parse_all(target, port)
+    targets: Sequence[Target] = parse_all(target, port)
     if dialer.family or dialer.proxy is not None:
         targets = reached(targets, dialer)
     call = await engine.dial(targets, dialer)
@@ -423,12 +450,10 @@ def reached(targets: Sequence[Target], options: Options) -> Sequence[Target]:
         ValueError: the options rule one out.
     """
     if options.proxy is not None:
-        from .via import via
-
         targets = via(targets, options.proxy, options.type)
     if options.family:
         for target in targets:
-            if target.dialled_family not in (0, options.family):
+            if target.dialled.family not in (0, options.family):
                 family = socket.AddressFamily(options.family).name
                 raise ValueError(f"{target.text} is not of the family asked for ({family})")
     return targets

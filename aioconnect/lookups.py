@@ -9,9 +9,9 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from . import causes, events
+from .errors import AttemptFailed, Help
 from .race import interleaved
 from .via import Via
-from .errors import AttemptFailed, Help
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -203,9 +203,12 @@ class Lookups:
             elif (endpoints := _at_hand(target, options)) is not None:
                 race.offer(index, self._arranged(endpoints, self._started), self._started)
             else:
-                self._ask([
-                    Name(index, asked, _families(asked, target, options)) for asked in target.names
-                ])
+                self._ask(
+                    [
+                        Name(index, asked, _families(asked, target, options))
+                        for asked in target.names
+                    ]
+                )
 
     def _ask(self, group: Sequence[Name]) -> None:
         for name in group:

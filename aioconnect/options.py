@@ -383,6 +383,16 @@ class Options:
     """Called with the 5-tuple that is about to be dialled, whoever named it.  An ``OSError`` from
     it (``PermissionError``, say) forbids this address."""
 
+    proxy: Proxy | EnvironmentProxies | None
+    """The proxy to connect through: ``socks5h://user:password@host:port`` (the proxy resolves
+    names), ``socks5://`` (they are resolved here), ``http://`` (CONNECT), or a ``Proxy``.  The text
+    ``"env"`` reads ``ALL_PROXY`` and ``NO_PROXY``; without it the environment is not read."""
+
+    handshake: Handshake | None
+    """Called with the connected socket and its 5-tuple.  It returns a generator that speaks over
+    the socket, and yields 1 to wait until it can read, 4 until it can write; then the attempt is
+    done.  An ``OSError`` from it is a failed attempt."""
+
     on_event: Callable[[Event], object] | None
     """Called with each event (``aioconnect.events``).  It only observes: an ``Exception`` in it is
     logged and dropped."""

@@ -6,6 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from . import errors, retry, signatures
+from .checks import take_proxy
 from .dialer import connect
 
 if TYPE_CHECKING:
@@ -109,6 +110,10 @@ async def wait_until_ready(
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
         address_policy: called with the 5-tuple that is about to be dialled, whoever named it
             (default None).
+        proxy: the proxy to connect through: ``socks5h://user:password@host:port`` (the proxy
+            resolves names), ``socks5://`` (they are resolved here), ``http://`` (CONNECT), or a
+            ``Proxy`` (default None).
+        handshake: called with the connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
     Returns:

@@ -92,6 +92,10 @@ async def open_connection(
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
         address_policy: called with the 5-tuple that is about to be dialled, whoever named it
             (default None).
+        proxy: the proxy to connect through: ``socks5h://user:password@host:port`` (the proxy
+            resolves names), ``socks5://`` (they are resolved here), ``http://`` (CONNECT), or a
+            ``Proxy`` (default None).
+        handshake: called with the connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
     Returns:
@@ -161,6 +165,10 @@ async def create_connection(
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
         address_policy: called with the 5-tuple that is about to be dialled, whoever named it
             (default None).
+        proxy: the proxy to connect through: ``socks5h://user:password@host:port`` (the proxy
+            resolves names), ``socks5://`` (they are resolved here), ``http://`` (CONNECT), or a
+            ``Proxy`` (default None).
+        handshake: called with the connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
     Returns:
@@ -176,7 +184,7 @@ async def create_connection(
 
 
 async def open_with(
-    dialer: Dialer, host: Any, port: Any, keywords: dict[str, Any]
+    dialer: Dialer, host: Any, port: Any, keywords: Any
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open a stream with a dialer's options."""
     loop = asyncio.get_running_loop()
@@ -191,7 +199,7 @@ async def create_with(
     protocol_factory: Callable[[], ProtocolT],
     host: Any,
     port: Any,
-    keywords: dict[str, Any],
+    keywords: Any,
 ) -> tuple[asyncio.Transport, ProtocolT]:
     """Create a transport with a dialer's options."""
     started = monotonic()

@@ -464,6 +464,17 @@ BY_PROXY: dict[str, tuple[Cause, int | None]] = {
     ),
 }
 """What a proxy answers, by a word of ours: its row, and the number that the kernel would give."""
+LATE: dict[str, tuple[str, str]] = {
+    "proxy": (
+        "no tunnel in time from the proxy",
+        "does the target answer, and is it a proxy of that kind?",
+    ),
+    "handshake": (
+        "no end in time of the handshake with",
+        "does it speak that protocol on that port?",
+    ),
+}
+"""Phrase and hint of a time limit that ended after the connect, by the stage."""
 CLOSED_EARLY = TABLE["EPIPE"].but(
     phrase="closed during the handshake by", hint="does it speak that protocol on that port?"
 )

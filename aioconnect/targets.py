@@ -94,9 +94,9 @@ class Target:
         return (endpoint(self.family, kind, self.address),)
 
     @property
-    def dialled_family(self) -> int:
-        """Return the family of the address that is dialled, 0 for a name."""
-        return self.family
+    def dialled(self) -> Target:
+        """Return what is dialled to reach it: itself, or a proxy."""
+        return self
 
     @property
     def names(self) -> tuple[Target, ...]:

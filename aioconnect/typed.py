@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, TypedDict
 if TYPE_CHECKING:
     import asyncio
     import socket
-    from collections.abc import AsyncIterable, Callable, Generator, Iterable, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Sequence
     from ssl import SSLContext
     from typing import Any, Generic, TypeAlias, TypeVar
 
     from .dialer import Dialer
     from .events import Event
+    from .handshake import Handshake
     from .many import AnyTarget, ConnectMany
+    from .proxy import Proxy
     from .resolve.base import Resolver
     from .retry import Breaker, Budget, PolicyLike
     from .targets import Endpoint, TargetLike
 
     LocalAddress: TypeAlias = tuple[str, int] | str
     SocketOption: TypeAlias = tuple[int, int, int | bytes]
-    Handshake: TypeAlias = Callable[[socket.socket, Endpoint], Generator[int, None, Any]]
+    ProxyLike: TypeAlias = Proxy | str
 
     DialerT = TypeVar("DialerT", bound=Dialer)
     ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
@@ -50,6 +52,8 @@ class TargetOptions(TypedDict, total=False):
     socket_options: Iterable[SocketOption] | None
     socket_factory: Callable[[Endpoint], socket.socket] | None
     address_policy: Callable[[Endpoint], object] | None
+    proxy: ProxyLike | None
+    handshake: Handshake | None
     on_event: Callable[[Event], object] | None
 
 
@@ -110,6 +114,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> socket.socket: ...
 
@@ -134,6 +140,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> None: ...
 
@@ -158,6 +166,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: Callable[[Endpoint], object] | None = ...,
+        proxy: ProxyLike | None = ...,
+        handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> DialerT: ...
 
@@ -193,6 +203,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: Callable[[Endpoint], object] | None = ...,
+        proxy: ProxyLike | None = ...,
+        handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]: ...
 
@@ -228,6 +240,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: Callable[[Endpoint], object] | None = ...,
+        proxy: ProxyLike | None = ...,
+        handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> tuple[asyncio.Transport, ProtocolT]: ...
 
@@ -262,6 +276,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]: ...
 
@@ -296,6 +312,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> tuple[asyncio.Transport, ProtocolT]: ...
 
@@ -321,6 +339,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> socket.socket: ...
 
@@ -351,6 +371,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> ConnectMany: ...
 
@@ -376,6 +398,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> float: ...
 

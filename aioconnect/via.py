@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Tunnelled", "Via", "via"]
 
 
-class Tunnelled(tuple[int, int, int, str, Any]):
+class Tunnelled(tuple[int, int, int, str, Any]):  # noqa: SLOT001  # a tuple has none
     """The endpoint of a proxy, as ``getaddrinfo`` gives it, and where the tunnel leads.
 
     Args:
@@ -73,9 +73,9 @@ class Via(Target):
         self.needs_lookup = bool(self.names)
 
     @property
-    def dialled_family(self) -> int:
-        """Return the family of the proxy's address, 0 for a name."""
-        return self.proxy.target.family
+    def dialled(self) -> Target:
+        """Return the proxy."""
+        return self.proxy.target
 
     @property
     def names(self) -> tuple[Target, ...]:

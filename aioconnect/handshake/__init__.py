@@ -34,7 +34,7 @@ def tunnel(sock: socket, endpoint: Endpoint) -> Generator[int, None, None]:
     An endpoint that is not behind a proxy needs none.
     """
     if isinstance(endpoint, Tunnelled):
-        from . import http, socks5  # which have been loaded with the option
+        from . import http, socks5  # want of a descriptor to load them with fails the attempt
 
         speak = http.tunnel if endpoint.proxy.scheme == "http" else socks5.tunnel
         yield from speak(sock, endpoint.proxy, endpoint.host, endpoint.port)

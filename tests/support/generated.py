@@ -183,7 +183,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncIterable, Callable, Iterable, Sequence
     from ssl import SSLContext
-    from typing import Generic, TypeAlias, TypeVar
+    from typing import Any, Generic, TypeAlias, TypeVar
 
     from .dialer import Dialer
     from .events import Event
