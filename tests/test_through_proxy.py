@@ -19,10 +19,12 @@ from aioconnect import (
     AccessDenied,
     AttemptTimedOut,
     CertificateError,
+    ConnectError,
     ConnectionRefused,
     DeadlineExceeded,
     Dialer,
     NameNotResolved,
+    Options,
     Proxy,
     ProxyError,
     events,
@@ -30,7 +32,7 @@ from aioconnect import (
 )
 from aioconnect.handshake import recv_exactly, send_all
 from aioconnect.handshake.proxy_protocol import send_proxy_v2
-from aioconnect.resolve import StaticResolver
+from aioconnect.resolve import Answer, StaticResolver
 
 from .net import APIS, Api, black_hole, refusing
 from .support.scripted import (
@@ -41,6 +43,7 @@ from .support.scripted import (
     echo,
     failing,
     good,
+    read_socks,
     receive,
     relaying,
     scripted,
@@ -119,6 +122,48 @@ def test_with_socks5_the_name_of_the_target_and_that_of_the_proxy_are_looked_up(
         del nobody
 
 
+class SlowIPv6:
+    """A resolver whose IPv6 answers take their time."""
+
+    async def lookup(self, name: str, family: int) -> Answer:
+        """Answer IPv4 at once."""
+        if family == socket.AF_INET6:
+            await asyncio.sleep(5)
+        return Answer(("192.0.2.1",) if name == "db.test" else ("127.0.0.1",))
+
+
+@pytest.mark.parametrize("url", ["socks5://127.0.0.1:{}", "socks5://proxy.test:{}"])
+async def test_with_socks5_an_address_does_not_wait_for_those_of_the_other_family(
+    url: str,
+) -> None:
+    """Answers are used as they come, of both names, after the resolution delay."""
+    with scripted(good("socks5")) as proxy:
+        started = time.monotonic()
+        sock = await aioconnect.connect(
+            "db.test", 5432, proxy=url.format(proxy.address[1]), resolver=SlowIPv6()
+        )
+        assert time.monotonic() - started < 4
+        assert await asyncio.to_thread(first_words, sock) == BANNER
+        assert proxy.asked == [("192.0.2.1", 5432)]
+
+
+def test_family_is_that_of_what_is_dialled(api: Api) -> None:
+    """With socks5 a target of the other family is still looked up: the proxy dials it."""
+    resolver = StaticResolver({"db.test": ["2001:db8::7"], "proxy.test": ["127.0.0.1", "::1"]})
+    with scripted(good("socks5")) as proxy:
+        sock = api.connect(
+            "db.test",
+            5432,
+            proxy=f"socks5://proxy.test:{proxy.address[1]}",
+            resolver=resolver,
+            family=socket.AF_INET,
+        )
+        assert first_words(sock) == BANNER
+        assert proxy.asked == [("2001:db8::7", 5432)]
+        with pytest.raises(ValueError, match="family"):
+            api.connect("db.test", 1, proxy="socks5://[::1]:1080", family=socket.AF_INET)
+
+
 @pytest.mark.parametrize("missing", ["db.test", "proxy.test"])
 def test_with_socks5_a_name_that_is_unknown_fails_the_call(api: Api, missing: str) -> None:
     """Nothing is dialled, and the name is in the sentence."""
@@ -130,6 +175,21 @@ def test_with_socks5_a_name_that_is_unknown_fails_the_call(api: Api, missing: st
         assert isinstance(error, NameNotResolved)
         assert missing in str(error)
         assert proxy.accepted == []
+
+
+async def test_with_socks5_a_name_that_is_unknown_is_not_held_up_by_the_other() -> None:
+    """What the proxy's name would answer leads nowhere."""
+
+    class Resolver:
+        async def lookup(self, name: str, family: int) -> Answer:
+            if name == "proxy.test":
+                await asyncio.sleep(5)
+            raise socket.gaierror(socket.EAI_NONAME, "no such name")
+
+    started = time.monotonic()
+    with pytest.raises(NameNotResolved):
+        await aioconnect.connect("db.test", 1, proxy="socks5://proxy.test", resolver=Resolver())
+    assert time.monotonic() - started < 4
 
 
 @pytest.mark.parametrize("scheme", NAMING)
@@ -225,33 +285,32 @@ def test_several_targets_are_one_tunnel_after_the_other(api: Api, scheme: str) -
         assert proxy.accepted == sorted(proxy.accepted)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_two_proxies_that_answer_late_are_not_asked_at_the_same_time(api: Api, scheme: str) -> None:
+def test_two_proxies_that_answer_late_are_not_asked_at_the_same_time(api: Api) -> None:
     """Of two connects that are under way, the second waits while the first has its tunnel made."""
-    together: list[int] = []
 
     def slow(proxy: Scripted, sock: socket.socket) -> None:
-        READ[scheme](proxy, sock)
-        together.append(1)
-        time.sleep(0.3)
-        sock.sendall(answer_of(scheme) + BANNER)
+        read_socks(proxy, sock)
+        time.sleep(0.5)
+        sock.sendall(answer_of("socks5h") + BANNER)
         echo(sock)
 
-    from .steps import slow as late
-
-    with scripted(slow) as first:
+    with scripted(slow, full=0.5) as first:
         port = first.address[1]
-        with scripted(slow, "127.0.0.2", port):
+        with scripted(slow, "127.0.0.2", port, full=0.5) as second:
+            seen: list[Any] = []
             sock = api.connect(
                 "192.0.2.1",
                 5432,
-                proxy=f"{scheme}://proxy.test:{port}",
+                proxy=f"socks5h://proxy.test:{port}",
                 resolver=StaticResolver({"proxy.test": ["127.0.0.1", "127.0.0.2"]}),
                 happy_eyeballs_delay=0,
-                socket_factory=late,
+                on_event=seen.append,
             )
             assert first_words(sock) == BANNER
-            assert len(together) == 1
+            assert len(first.asked) + len(second.asked) == 1
+            started = [type(e).__name__ for e in seen]
+            assert started.count("AttemptStarted") == 2
+            assert started.count("AttemptCancelled") == 1
 
 
 # Limits, rounds -------------------------------------------------------------------------------
@@ -322,7 +381,7 @@ def test_a_proxy_that_refuses_is_told_from_a_target_that_refuses(api: Api, schem
     with scripted(failing(scheme, "refused")) as proxy:
         error = api.fails("192.0.2.1", 5432, proxy=proxy.url(scheme))
     assert isinstance(error, ProxyError if scheme == "http" else ConnectionRefused)
-    assert error.stage == "proxy"
+    assert (error.stage, error.address) == ("proxy", proxy.address)
     assert "says the proxy 127.0.0.1" in str(error)
     for text in (str(error), error.strerror, error.args[1]):
         assert "127.0.0.1" in text
@@ -658,12 +717,71 @@ def test_misuse_shows_no_credentials(api: Api, options: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError)) as caught:
         api.connect("192.0.2.1", 1, **options)
     assert "hunter2" not in everything_of(caught.value)
-    with pytest.raises((ValueError, TypeError)) as caught:
-        Dialer(**options)
-    assert "hunter2" not in everything_of(caught.value)
-    with pytest.raises((ValueError, TypeError)) as caught:
-        Dialer().replace(**options)
-    assert "hunter2" not in everything_of(caught.value)
+    makers: list[Any] = [Dialer, Dialer().replace, Options, Options().replace]
+    for make in makers:
+        with pytest.raises((ValueError, TypeError)) as caught:
+            make(**options)
+        assert "hunter2" not in everything_of(caught.value)
+
+
+async def _many(*target: Any, **options: Any) -> None:
+    async with aioconnect.connect_many([target], **options) as results:
+        async for result in results:
+            if result.error is not None:
+                raise result.error
+
+
+async def _supervise(*target: Any, **options: Any) -> None:
+    async with Dialer(retry=1, **options).supervise(*target) as connections:
+        async for _ in connections:
+            pass
+
+
+async def _on_a_dialer(*target: Any, **options: Any) -> None:
+    await Dialer(timeout=5).open_connection(*target, **options)
+
+
+async def _create_on_a_dialer(*target: Any, **options: Any) -> None:
+    await Dialer(timeout=5).create_connection(asyncio.Protocol, *target, **options)
+
+
+async def _create(*target: Any, **options: Any) -> None:
+    await aioconnect.create_connection(asyncio.Protocol, *target, **options)
+
+
+async def _ready(*target: Any, **options: Any) -> None:
+    await aioconnect.wait_until_ready(*target, **{"timeout": 0.2, **options})
+
+
+WAYS = {
+    "connect": aioconnect.connect,
+    "open_connection": aioconnect.open_connection,
+    "create_connection": _create,
+    "dialer.open_connection": _on_a_dialer,
+    "dialer.create_connection": _create_on_a_dialer,
+    "connect_many": _many,
+    "wait_until_ready": _ready,
+    "supervise": _supervise,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_no_way_of_connecting_shows_credentials(way: str) -> None:
+    """Its own frames are in the traceback: with a failed call, with an option that is wrong."""
+    with scripted(failing("http", "forbidden")) as proxy:
+        url = proxy.url("http", credentials=True)
+        wrong: list[dict[str, Any]] = [
+            {},
+            {"happy_eyeballs_delay": -1},
+            {"nonsense": 1},
+            {"type": socket.SOCK_DGRAM},
+        ]
+        for options in wrong:
+            with pytest.raises((ValueError, TypeError, ConnectError)) as caught:
+                await WAYS[way]("192.0.2.1", 1, proxy=url, **options)
+            assert isinstance(caught.value, ConnectError) == (not options)
+            assert "hunter2" not in everything_of(caught.value)
+            del caught
 
 
 def test_a_dialer_is_shown_and_compared_with_its_proxy() -> None:

@@ -41,12 +41,30 @@ Serve = "Callable[[Scripted, socket.socket], None]"
 
 @contextmanager
 def scripted(
-    serve: Callable[[Scripted, socket.socket], None], host: str = "127.0.0.1", port: int = 0
+    serve: Callable[[Scripted, socket.socket], None],
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    full: float = 0.0,
 ) -> Iterator[Scripted]:
-    """Run a proxy whose connections are served by ``serve``, and closed when it returns."""
+    """Run a proxy whose connections are served by ``serve``, and closed when it returns.
+
+    For the first ``full`` seconds its backlog is full: Linux drops the SYNs, and the client sends
+    the next one a second after the first.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family) as listener:
+    backlog = 0 if full else 128
+    with (
+        socket.create_server((host, port), family=family, backlog=backlog) as listener,
+        contextlib.ExitStack() as fillers,
+    ):
         proxy = Scripted(listener.getsockname())
+        while full:
+            filler = fillers.enter_context(socket.socket(family))
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+            if not select.select([], [filler], [], 0.2)[1]:
+                break
         threads: list[threading.Thread] = []
 
         def run(connection: socket.socket) -> None:
@@ -56,6 +74,7 @@ def scripted(
                 proxy.open.discard(connection)
 
         def accept() -> None:
+            time.sleep(full)
             with contextlib.suppress(OSError):  # the listener was shut down
                 while True:
                     connection, _ = listener.accept()
