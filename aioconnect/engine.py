@@ -76,7 +76,7 @@ async def dial(
 
 async def _wait_for_slot(call: Call, poller: Poller, slot: asyncio.Future[None]) -> None:
     """Wait for a turn of the loop in which few enough connect; the deadline holds."""
-    call.future = slot
+    call.future, call.slot = slot, None
     try:
         if call.deadline != inf:
             poller.wake_at(call.deadline, call)

@@ -115,13 +115,11 @@ def _resolver(options: Options) -> Any:
     return resolve.default()
 
 
-def forget(targets: Sequence[Target], options: Options) -> None:
-    """Tell the resolver that what it knows of the names may be old: every address failed."""
-    for target in targets:
-        for name in target.names:
-            method = getattr(_resolver(options), "forget", None)
-            if method is not None:
-                method(name.host)
+def forget(name: str, options: Options) -> None:
+    """Tell the resolver that what it knows of a name may be old: every address failed."""
+    method = getattr(_resolver(options), "forget", None)
+    if method is not None:
+        method(name)
 
 
 class Name:

@@ -399,17 +399,36 @@ class Options:
 
     # End of what is generated.
 
+    hooked: bool
+    """Derived: somebody observes or is asked (``on_event``, a breaker, a budget, a handshake,
+    a proxy)."""
+    custom: bool
+    """Derived: sockets are judged, made, set or bound in the caller's own way."""
+
     def __init__(self, **options: Any) -> None:
-        if "proxy" in options:
-            checks.take_proxy(options)
         fields = self.__dict__
         fields.update(_DEFAULTS)  # found at once in the instance: they are read for each call
+        if "proxy" in options:
+            checks.take_proxy(options)
         for name, value in options.items():
             check = _CHECKS.get(name)
             if check is None:
                 raise TypeError(f"unknown option {name!r}; there are: {', '.join(sorted(_CHECKS))}")
             fields[name] = check(name, value)
         self._check_contradictions()
+        self._derive()
+
+    def _derive(self) -> None:
+        # Two flags instead of eight questions for each call, which are a twentieth of a connect.
+        fields = self.__dict__
+        hooks = self.on_event, self.breaker, self.budget, self.handshake, self.proxy
+        fields["hooked"] = any(hook is not None for hook in hooks)
+        fields["custom"] = bool(
+            self.socket_options
+            or self.address_policy is not None
+            or self.socket_factory is not None
+            or self.local_addr is not None
+        )
 
     def replace(self, **changes: Any) -> Any:
         """Return a copy with some options changed."""
@@ -417,6 +436,7 @@ class Options:
             checks.take_proxy(changes)
         new = type(self)(**changes)
         new.__dict__.update({n: v for n, v in self.__dict__.items() if n not in changes})
+        new._derive()
         new._check_contradictions()
         return new
 
@@ -443,8 +463,9 @@ class Options:
 
     def _set(self) -> Mapping[str, Any]:
         """Return what differs from the defaults."""
+        fields = self.__dict__
         return {
-            name: value for name, value in self.__dict__.items() if value != getattr(Options, name)
+            name: fields[name] for name, default in _DEFAULTS.items() if fields[name] != default
         }
 
     def __repr__(self) -> str:

@@ -52,7 +52,7 @@ class Rounds:
         stages: what an attempt does after its connect.
         started: the instant at which the call began.
         deadline: the instant by which it ends.
-        observed: somebody observes.
+        debug: events are logged as debug messages.
 
     Attributes:
         result: what was made, when ``step`` says that all has ended.
@@ -64,6 +64,7 @@ class Rounds:
         "_dialled",
         "_driven",
         "_driver",
+        "_first",
         "_log",
         "_lookups",
         "_options",
@@ -91,7 +92,7 @@ class Rounds:
         stages: Sequence[Stage],
         started: float,
         deadline: float,
-        observed: bool,
+        debug: bool,
     ) -> None:
         self._driver = driver
         self._driven = driven
@@ -100,13 +101,14 @@ class Rounds:
         self._stages = stages
         self._started = self.round_started = started
         self.deadline = deadline
-        self._log = Log(targets, options.on_event, observed)
+        self._log = Log(targets, options.on_event, debug)
         self._race: Race | None = None
         self._lookups: lookups.Lookups | None = None
         self._permits: Permits | None = None
         self._retrying: Retrying | None = None
         self._resume: float | None = None  # the instant of the next round, between two
         self._dialled = 0  # how many attempts there were before this round
+        self._first: Attempt | None = None  # of the first round, which needs no race
         self.result: Any = None
         self.won: tuple[Target, Any] | None = None
         self.error: ConnectError | None = None
@@ -134,16 +136,18 @@ class Rounds:
 
     def first_started(self, endpoint: Endpoint) -> None:
         """Tell the observer that the first attempt is about to begin."""
+        self._first = first = Attempt(endpoint, 0, 1, self._started)
         if self._log.observed:
-            self._log.started(Attempt(endpoint, 0, 1, self._started))
+            self._log.started(first)
 
-    def first_succeeded(self, endpoint: Endpoint, result: Any) -> None:
+    def first_succeeded(self, result: Any) -> None:
         """Tell the observer, the breaker and the budget that the first attempt has succeeded."""
+        assert self._first is not None
         self.result = result
-        self._succeed(Attempt(endpoint, 0, 1, self._started))
+        self._succeed(self._first)
 
     def enter(
-        self, endpoints: Sequence[Endpoint], outcome: int, what: Any, *, watched: bool
+        self, endpoints: Sequence[Endpoint], outcome: int, what: Any, watched: bool
     ) -> float | None:
         """Begin the first round, in which the first attempt was begun.
 
@@ -155,18 +159,16 @@ class Rounds:
         """
         if outcome == io.FAILED and len(endpoints) == 1:  # which is all that there was to try
             attempt = Attempt(endpoints[0], 0, 1, self._started)
-            attempt.error, attempt.ended = what, self._driver.clock()
+            attempt.error, attempt.ended = what, now = what, self._driver.clock()
             self._dialled = 1
-            self._record(attempt)
-            return self._round_failed()
-        started = self._started
+            self._log.failed(attempt)
+            return self._round_failed(now)
         race = self._race = self._new_race()
         if len(self._targets) == 1:
-            race.offer(0, endpoints, started)
+            race.offer(0, endpoints, self._started)
         else:
-            for index, endpoint in enumerate(endpoints):
-                race.offer(index, (endpoint,), started)
-        attempt = race.next(started)  # type: ignore[assignment]  # which is what was done
+            race.offer_each(endpoints)
+        attempt = race.next(self._started)  # type: ignore[assignment]  # which is what was done
         if watched:
             attempt.sock = what
         elif self._settle(race, attempt, outcome, what):
@@ -200,9 +202,12 @@ class Rounds:
         self.deadline = deadline
         self._resume = now
 
-    def close(self) -> None:
-        """Close every socket, leave every look-up, return what was borrowed."""
-        self._leave(None)
+    def close(self, *, first: bool) -> None:
+        """Close every socket, leave every look-up, return what was borrowed.
+
+        ``first`` says that the first attempt was pending, and was closed.
+        """
+        self._leave(None, self._first if first else None)
 
     # A round -------------------------------------------------------------------------------------
 
@@ -253,14 +258,13 @@ class Rounds:
         clock, options, log = self._driver.clock, self._options, self._log
         for _ in range(DIALS_PER_STEP):
             now = clock()
-            for late in race.expired(now):
-                if self._expire(race, late, now):
-                    return None
+            if race.running:
+                for late in race.expired(now):
+                    if self._expire(race, late, now):
+                        return None
             attempt = race.next(now)
-            if attempt is None:
-                return self._round_failed()
-            if not isinstance(attempt, Attempt):
-                return attempt
+            if type(attempt) is not Attempt:  # isinstance costs three times as much
+                return self._round_failed(now) if attempt is None else attempt
             if log.observed and attempt.tries == 1:
                 log.started(attempt)
             outcome, what = io.begin(attempt.endpoint, options, attempt.tries)
@@ -311,7 +315,8 @@ class Rounds:
             attempt.error = what
             race.again(attempt, self._driver.clock())
         else:
-            self._fail(race, attempt, what, self._driver.clock(), local=io.is_local(what))
+            local = type(what) is not int and causes.is_local(what)
+            self._fail(race, attempt, what, self._driver.clock(), local)
         return False
 
     def _postpone(self, race: Race, attempt: Attempt) -> bool:
@@ -372,34 +377,34 @@ class Rounds:
         return False
 
     def _fail(
-        self, race: Race, attempt: Attempt, cause: Any, now: float, *, local: bool = False
+        self, race: Race, attempt: Attempt, cause: Any, now: float, local: bool = False
     ) -> None:
-        """Record that an attempt has failed, for the race and the log."""
+        """Record that an attempt has failed; ``local``: only because this host lacks something."""
         attempt.error = cause
         attempt.ended = now
-        race.failed(attempt, now, local=local)
-        self._record(attempt)
-
-    def _record(self, attempt: Attempt) -> None:
+        race.failed(attempt, now, local)
         self._log.failed(attempt)
         if self._retrying is not None:
             self._retrying.penalise(self._log.attempts[-1])
 
     # Between rounds ------------------------------------------------------------------------------
 
-    def _round_failed(self) -> float | None:
+    def _round_failed(self, now: float) -> float | None:
         """Return the instant of the next round, or None: the call has failed."""
-        now = self._driver.clock()
         options, log = self._options, self._log
         failures: Sequence[AttemptFailed] = log.attempts
-        if len(failures) != 1 or log.round > 1 or self._lookups is not None:
+        rewrite = len(failures) != 1 or log.round > 1 or self._lookups is not None
+        if rewrite:
             failures = self._failures(now)
         if self._driven.round_failed(failures):
             self._forget_round()
             return inf
-        if failures is not log.attempts:
+        if rewrite:
             log.rewrite(failures)
-        lookups.forget(self._targets, options)
+        for target in self._targets:
+            if target.needs_lookup:  # what is known of it may be old: every address failed
+                for name in target.names:
+                    lookups.forget(name.host, options)
         if options.retry is None and self._permits is None:
             return self._give_up(now, None)
         elapsed = now - self.round_started
@@ -476,6 +481,7 @@ class Rounds:
         """Tell whoever observes, and close every other socket."""
         log, options = self._log, self._options
         self.won = self._ordered[attempt.target], attempt.endpoint[4]
+        self._first = None
         if log.observed:
             now = self._driver.clock()
             local = (stages or self.result).getsockname()
@@ -487,7 +493,9 @@ class Rounds:
         if options.breaker is not None or options.budget is not None:
             assert self._permits is not None
             self._permits.succeeded(self._driver.clock())
-        self._leave(attempt)
+        race = self._race
+        if (race is not None and len(race.running) > 1) or self._lookups is not None:
+            self._leave(attempt)
         return True
 
     def _give_up(self, now: float, stopped: str | None, retry_after: float | None = None) -> None:
@@ -502,14 +510,15 @@ class Rounds:
     def _end_with(self, error: ConnectError, now: float, stopped: str) -> None:
         if self._log.observed:
             self._log.emit(events.GaveUp(now, self._driven.text, stopped, error))
-        self._leave(None)
+        if self._race is not None or self._permits is not None or self._lookups is not None:
+            self._leave(None)
         self.error = error
 
-    def _leave(self, won: Attempt | None) -> None:
+    def _leave(self, won: Attempt | None, first: Attempt | None = None) -> None:
         """Close every other socket; return the breaker permit and the budget token."""
-        cancelled: list[Attempt] = []
+        cancelled = [] if first is None else [first]
         try:
-            if self._race is not None and (won is None or len(self._race.running) > 1):
+            if self._race is not None and self._race.running:
                 self._close_all([each for each in self._race.running if each is not won], cancelled)
         finally:
             try:

@@ -57,6 +57,7 @@ class Entry(Call):
         alarm: Alarm,
     ) -> None:
         super().__init__(driver, targets, options)
+        self.slot = None
         self.outcome = outcome
         self._ready = ready
         self._alarm = alarm
