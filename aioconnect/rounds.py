@@ -345,9 +345,15 @@ class Rounds:
                 return False
         except OSError as exc:
             family, _, _, _, address = attempt.endpoint
-            error = causes.from_exception(exc, stage=stages.name, address=address, family=family)
+            error = causes.from_exception(
+                exc,
+                stage=stages.name,
+                address=address,
+                family=family,
+                said_by="hook" if stages.name == "handshake" else "kernel",
+            )
             self._close_attempt(attempt)
-            self._fail(race, attempt, error, self._driver.clock())
+            self._fail(race, attempt, error, self._driver.clock(), causes.is_local(error))
             return False
         self.result, attempt.stages = stages.made, None
         return self._succeed(attempt, stages)

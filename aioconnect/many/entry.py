@@ -56,7 +56,7 @@ class Entry(Call):
         ready: deque[Entry],
         alarm: Alarm,
     ) -> None:
-        super().__init__(driver, targets, options)
+        Call.__init__(self, driver, targets, options)  # super() costs more
         self.slot = None
         self.outcome = outcome
         self._ready = ready
