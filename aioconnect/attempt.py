@@ -26,8 +26,11 @@ from weakref import ref
 
 from . import causes, wait
 from .driver import WRITE
+from .via import Tunnelled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .errors import ConnectError
     from .options import Options
     from .race import Attempt
@@ -97,6 +100,8 @@ def begin(endpoint: Endpoint, options: Options, tries: int = 1) -> tuple[int, An
         else:
             stage = "policy"
             if options.address_policy is not None:
+                if isinstance(endpoint, Tunnelled) and endpoint.destination is not None:
+                    _judge_destination(endpoint.destination, options.address_policy)
                 options.address_policy((family, kind, proto, "", address))
             stage = "socket"
             if options.socket_factory is None:
@@ -278,6 +283,15 @@ def _proved(sock: socket.socket) -> int:
             sock.send(b"")
         return errno.EINPROGRESS
     return 0
+
+
+def _judge_destination(destination: Endpoint, policy: Callable[[Endpoint], object]) -> None:
+    """Ask the policy about the address that a tunnel leads to; an error names that address."""
+    try:
+        policy(destination)
+    except OSError as exc:
+        family, _, _, _, address = destination
+        raise causes.from_exception(exc, stage="policy", address=address, family=family) from None
 
 
 def _from_factory(endpoint: Any, options: Options) -> socket.socket:

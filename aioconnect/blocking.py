@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import signatures
 from .call import Call
-from .dialer import check_family, with_options
+from .dialer import reached, with_options
 from .own_socket import OwnSocket, check_address
 from .polling import PollDriver
 from .targets import parse_all
@@ -56,6 +56,7 @@ def connect(
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
         address_policy: called with each 5-tuple before it is dialled (default None).
+        proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
         handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
@@ -68,7 +69,7 @@ def connect(
     """
     dialer = with_options(options)
     driver = PollDriver()
-    call = Call(driver, check_family(parse_all(target, port), dialer), dialer)
+    call = Call(driver, reached(parse_all(target, port), dialer), dialer)
     driver.drive(call)
     if call.error is not None:
         raise call.take_error()

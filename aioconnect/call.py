@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from . import attempt as io
 from . import causes, lookups
 from .driver import WRITE, Driven
+from .handshake import tunnel
 from .log import logger
 from .race import first_wait
 from .round import WATCHED
@@ -153,7 +154,7 @@ class Call(Driven):
             return self._follow(None)
         target = targets[0]
         endpoints: Sequence[Endpoint] | None
-        if target.family and len(targets) == 1:
+        if not target.needs_lookup and len(targets) == 1:
             endpoints = target.endpoints(options.type)
         else:
             endpoints = lookups.known(targets, options)
@@ -220,6 +221,8 @@ class Call(Driven):
         """Get ready for whoever observes or is asked; False if a breaker is open."""
         if options.handshake is not None:
             self._stages = (Stage("handshake", options.handshake), *self._stages)
+        if options.proxy is not None:
+            self._stages = (Stage("proxy", tunnel, sole=True), *self._stages)
         return self._make_rounds(debug).admitted()
 
     def _settle(self, outcome: int, what: Any) -> float | None:

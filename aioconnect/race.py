@@ -124,7 +124,7 @@ class _Awaited:
 
     def __init__(self) -> None:
         self.waiting: list[Endpoint] = []  # the addresses not yet dialled, the next one last
-        self.tried: set[tuple[int, Any]] = set()
+        self.tried: set[Endpoint] = set()
         self.has_ipv6 = False
         self.held: float | None = None  # until when IPv4 waits for IPv6
 
@@ -219,7 +219,7 @@ class Race:
         place = self._active[target]
         if type(place) is _Awaited:
             self._unstarted -= len(place.waiting)
-            waiting = [each for each in waiting if (each[0], each[4]) not in place.tried]
+            waiting = [each for each in waiting if each not in place.tried]
         self._unstarted += len(waiting)
         if not awaited:
             self._awaited -= 1
@@ -267,11 +267,34 @@ class Race:
         else starts until this attempt has failed: its peer is alive, and its silence is that of
         what lies behind the peer.
         """
-        self._sole = attempt if sole else None
+        if sole:
+            self._sole = attempt
+        elif self._sole is attempt:
+            self._sole = None
         if not attempt.advanced:
             attempt.advanced = True
             if self._delay is not None:
                 self._next_start = max(self._next_start, now + self._delay)
+
+    def postpone(self, attempt: Attempt) -> None:
+        """Put an attempt off that has to be alone while another one is; it was closed.
+
+        It starts afresh, before the other addresses of its target, when the other has failed.
+        """
+        self.running.remove(attempt)
+        if attempt is self._newest:
+            self._newest = self._sole
+        endpoint, target = attempt.endpoint, attempt.target
+        if target not in self._active:  # it was the last address of its target
+            self._active = dict(sorted([*self._active.items(), (target, [])]))
+        place = self._active[target]
+        if isinstance(place, _Awaited):
+            place.tried.discard(endpoint)
+            place.waiting.append(endpoint)
+        else:
+            assert place is not None
+            place.append(endpoint)
+        self._unstarted += 1
 
     # What the race answers -----------------------------------------------------------------------
 
@@ -311,6 +334,10 @@ class Race:
                 return self._start(target, now)
         return until if running or now < self._deadline else None
 
+    def must_wait(self, attempt: Attempt) -> bool:
+        """Whether another attempt is alone now."""
+        return self._sole is not None and self._sole is not attempt
+
     def expired(self, now: float) -> Sequence[Attempt]:
         """Return the running attempts whose time is up; report ``failed`` for each."""
         late: tuple[Attempt, ...] = ()
@@ -348,7 +375,7 @@ class Race:
         else:
             assert place is not None
             endpoint = place.waiting.pop()
-            place.tried.add((endpoint[0], endpoint[4]))
+            place.tried.add(endpoint)
         attempt = Attempt(endpoint, target, number, now)
         attempt.limit = limit(
             now,
@@ -430,13 +457,11 @@ def interleaved(endpoints: Sequence[Endpoint], first: int) -> list[Endpoint]:
     RFC 8305, section 4.
     """
     families: dict[int, deque[Endpoint]] = {}
-    once: dict[tuple[int, Any], Endpoint] = {}
-    for endpoint in endpoints:
-        once.setdefault((endpoint[0], endpoint[4]), endpoint)
-    for endpoint in once.values():
+    once = dict.fromkeys(endpoints)
+    for endpoint in once:
         families.setdefault(endpoint[0], deque()).append(endpoint)
     if len(families) < 2:
-        return list(once.values())
+        return list(once)
     queues = list(families.values())
     ordered = [queues[0].popleft() for _ in range(min(first, len(queues[0])))]
     queues.append(queues.pop(0))  # the other family's turn

@@ -263,8 +263,9 @@ class Rounds:
         if rewrite:
             log.rewrite(failures)
         for target in self._targets:
-            if target.name is not None:  # what is known of it may be old: every address failed
-                lookups.forget(target.name, options)
+            if target.needs_lookup:  # what is known of it may be old: every address failed
+                for name in target.names:
+                    lookups.forget(name.host, options)
         if options.retry is None and self._permits is None:
             return self._give_up(now, None)
         elapsed = now - self.round_started

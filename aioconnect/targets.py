@@ -73,9 +73,10 @@ class Target:
         family: the address family, 0 for a name.
         address: the socket address, None for a name.  An IPv6 scope is a number, or the
             interface's name, which is looked up when it is dialled.
+        needs_lookup: whether there is something in ``names``.
     """
 
-    __slots__ = ("_stream", "address", "family", "host", "name", "port", "text")
+    __slots__ = ("_stream", "address", "family", "host", "name", "needs_lookup", "port", "text")
 
     def __init__(self, text: str, host: str, port: int, family: int, address: Any) -> None:
         self.text = text
@@ -84,6 +85,7 @@ class Target:
         self.port = port
         self.family = family
         self.address = address
+        self.needs_lookup = not family
         self._stream = (endpoint(family, _STREAM, address),)
 
     def endpoints(self, kind: int) -> tuple[Endpoint, ...]:
@@ -91,6 +93,20 @@ class Target:
         if kind == _STREAM:
             return self._stream
         return (endpoint(self.family, kind, self.address),)
+
+    @property
+    def dialled(self) -> Target:
+        """Return what is dialled to reach it: itself, or a proxy."""
+        return self
+
+    @property
+    def names(self) -> tuple[Target, ...]:
+        """Return what has to be looked up before there is an address to dial."""
+        return () if self.family else (self,)
+
+    def join(self, found: Sequence[Sequence[Endpoint]], kind: int) -> Sequence[Endpoint]:
+        """Return what to dial, of the addresses that were found for each of ``names``."""
+        return found[0]
 
     def __repr__(self) -> str:
         return f"<Target {self.text}>"

@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, TypedDict
 if TYPE_CHECKING:
     import asyncio
     import socket
-    from collections.abc import AsyncIterable, Callable, Generator, Iterable, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Sequence
     from ssl import SSLContext
     from typing import Any, Generic, TypeAlias, TypeVar
 
     from .dialer import Dialer
     from .events import Event
+    from .handshake import Handshake
     from .many import AnyTarget, ConnectMany
+    from .proxy import Proxy
     from .resolve.base import Resolver
     from .retry import Breaker, Budget, PolicyLike
     from .targets import Endpoint, TargetLike
 
     LocalAddress: TypeAlias = tuple[str, int] | str
     SocketOption: TypeAlias = tuple[int, int, int | bytes]
-    Handshake: TypeAlias = Callable[[socket.socket, Endpoint], Generator[int, None, Any]]
+    ProxyLike: TypeAlias = Proxy | str
 
     DialerT = TypeVar("DialerT", bound=Dialer)
     ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
@@ -50,6 +52,7 @@ class TargetOptions(TypedDict, total=False):
     socket_options: Iterable[SocketOption] | None
     socket_factory: Callable[[Endpoint], socket.socket] | None
     address_policy: Callable[[Endpoint], object] | None
+    proxy: ProxyLike | None
     handshake: Handshake | None
     on_event: Callable[[Event], object] | None
 
@@ -111,6 +114,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> socket.socket: ...
@@ -136,6 +140,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> None: ...
@@ -161,6 +166,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: Callable[[Endpoint], object] | None = ...,
+        proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> DialerT: ...
@@ -197,6 +203,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: Callable[[Endpoint], object] | None = ...,
+        proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]: ...
@@ -233,6 +240,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: Callable[[Endpoint], object] | None = ...,
+        proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> tuple[asyncio.Transport, ProtocolT]: ...
@@ -268,6 +276,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]: ...
@@ -303,6 +312,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> tuple[asyncio.Transport, ProtocolT]: ...
@@ -329,6 +339,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> socket.socket: ...
@@ -360,6 +371,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> ConnectMany: ...
@@ -386,6 +398,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> float: ...

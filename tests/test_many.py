@@ -2098,7 +2098,10 @@ async def test_each_target_has_exactly_one_result(seed: int, server: tuple[str, 
                 came.append(result.index)
                 assert (result.socket is None) != (result.error is None)
                 assert result.started <= result.ended
-                assert source.read <= len(came) - 1 + limit + limit * (per_host is not None) + MAX_DELAYED
+                assert (
+                    source.read
+                    <= len(came) - 1 + limit + limit * (per_host is not None) + MAX_DELAYED
+                )
                 if ordered:
                     assert source.read <= len(came) - 1 + limit
                 if result.socket is not None:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterable, Iterable
 from typing import TYPE_CHECKING
 
 from .. import signatures
+from ..checks import take_proxy
 from ..dialer import Dialer
 from ..options import check_count, check_limit
 from ..targets import AnyTarget
@@ -81,6 +82,7 @@ def connect_many(
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
         address_policy: called with each 5-tuple before it is dialled (default None).
+        proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
         handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
@@ -98,6 +100,8 @@ def connect_many(
     Want of descriptors, buffers or local ports never fails a target: fewer are kept in flight
     for a while (an event, :class:`~aioconnect.events.SlowedDown`), and it is tried again.
     """
+    if "proxy" in options:
+        take_proxy(options)
     dialer = Dialer(**options, timeout=target_timeout)
     if isinstance(targets, str | bytes) or not isinstance(targets, Iterable | AsyncIterable):
         raise TypeError(f"targets is an iterable of targets, not {targets!r}")

@@ -90,7 +90,7 @@ class Entry(Call):
     @property
     def host(self) -> str:
         """The host for which a port may be lacking."""
-        return host_of(self._targets[0])
+        return host_of(self._targets[0].dialled)
 
 
 def host_of(target: Target) -> Any:
