@@ -55,7 +55,7 @@ lint: python-is-that-of-the-venv $(VENV)/.group-lint ## ruff: rules, format
 
 typing: python-is-that-of-the-venv $(VENV)/.group-typing ## mypy and pyright
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: python-is-that-of-the-venv $(VENV)/.group-bench ## measure, and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)

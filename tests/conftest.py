@@ -64,8 +64,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _needs(item: pytest.Item) -> Iterator[str]:
     for mark in item.iter_markers("needs"):
         yield from mark.args
-    if item.get_closest_marker("netns"):
-        yield "netns"
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

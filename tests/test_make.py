@@ -26,7 +26,7 @@ PYTHON = """#!/bin/sh
 has_pip={pip}
 case "$*" in
     *version_info*) echo {version} ;;
-    "-m pip --version") [ $has_pip = yes ] ;;
+    "-m pip "*) [ $has_pip = yes ] && echo "python $*" ;;
     "-m venv"*)
         for folder; do :; done
         mkdir -p $folder/bin

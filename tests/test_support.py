@@ -45,7 +45,17 @@ def test_a_tool_that_is_not_on_the_path_is_lacking() -> None:
     """And the Debian package that has it is named."""
     code = "from tests.support.needs import lacking; print(lacking('strace'))"
     done = children.run([sys.executable, "-c", code], env={"PATH": "/nowhere"})
-    assert done.stdout == "it is not installed (Debian: strace)\n"
+    assert done.stdout == "there is no strace (Debian: strace)\n"
+
+
+def test_every_test_asks_by_these_names() -> None:
+    """Whatever depends on the machine: then one list says what a machine must have."""
+    by_itself = re.compile(
+        r"importorskip|skipif|pytest\.skip\(|^\s+(?:raise )?SkipTest", re.MULTILINE
+    )
+    for path in (ROOT / "tests").rglob("*.py"):
+        if path.parent.name != "support" and path.name != "test_support.py":
+            assert not by_itself.search(path.read_text()), path
 
 
 # Children -----------------------------------------------------------------------------------------
@@ -95,6 +105,13 @@ def test_a_child_that_hangs_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(subprocess.TimeoutExpired), started(["sleep", "60"]) as process:
         pass
     assert process.returncode == -signal.SIGKILL
+
+
+def test_every_python_is_started_here() -> None:
+    """In a clean environment, and with an end."""
+    by_itself = re.compile(r"subprocess\.\w+\(\s*\[\s*\*?\(?(?:sys\.executable|COMMAND)")
+    for path in (ROOT / "tests").rglob("*.py"):
+        assert not by_itself.search(path.read_text()), path
 
 
 # Sweeps -------------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ PACKAGES = {"build", "mypy", "stamina", "tenacity"}
 @cache
 def _tool(name: str) -> str:
     if shutil.which(name) is None:
-        return f"it is not installed (Debian: {TOOLS[name]})"
+        return f"there is no {name} (Debian: {TOOLS[name]})"
     if name in ("strace", "valgrind"):  # a container may forbid to trace; a machine be too new
         return _refused(name, "true")
     return ""
