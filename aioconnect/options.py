@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .resolve.base import Resolver
     from .retry import Breaker, Budget, Policy
     from .targets import Endpoint
-    from .typed import ConnectOptions, Handshake, SocketOption, TargetOptions
+    from .typed import ConnectOptions, SocketOption, TargetOptions
 
 __all__ = [
     "ConnectOptions",
