@@ -19,6 +19,7 @@ from .driver import WRITE, Driven
 from .handshake import tunnel
 from .log import logger
 from .race import first_wait
+from .round import WATCHED
 from .rounds import Rounds
 from .stages import Stage
 
@@ -177,7 +178,7 @@ class Call(Driven):
         sock = self._first
         if not items:  # a second address is due, or the time is up: that the race decides
             rounds = self._rounds or self._make_rounds(False)
-            until = rounds.enter(self._endpoints, _PENDING, sock, True)
+            until = rounds.enter(self._endpoints, WATCHED, sock)
             self._first = None
             return self._follow(until)
         outcome, what = io.finish(sock, self._endpoints[0], self._options, items[0][1])
@@ -233,7 +234,7 @@ class Call(Driven):
             return None
         if outcome != _PENDING:
             rounds = self._rounds or self._make_rounds(False)
-            return self._follow(rounds.enter(self._endpoints, outcome, what, False))
+            return self._follow(rounds.enter(self._endpoints, outcome, what))
         self._first = what
         self.future = self.slot = None
         self.items = _NOTHING
@@ -245,7 +246,7 @@ class Call(Driven):
             family, _, _, _, address = self._endpoints[0]
             error = causes.from_exception(exc, stage="wait", address=address, family=family)
             rounds = self._rounds or self._make_rounds(False)
-            return self._follow(rounds.enter(self._endpoints, _FAILED, error, False))
+            return self._follow(rounds.enter(self._endpoints, _FAILED, error))
         options = self._options
         return first_wait(
             self.started,

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["connect_wait", "dial", "sock_connect"]
 
 
-async def dial(
-    targets: Sequence[Target], options: Options, stages: Sequence[Stage] = ()
-) -> Call:
+async def dial(targets: Sequence[Target], options: Options, stages: Sequence[Stage] = ()) -> Call:
     """Connect to one of the targets.
 
     Args:

@@ -203,7 +203,7 @@ OPTIONS = (
         checks.proxy,
         "the proxy to connect through, as a URL or a ``Proxy``.  "
         "``socks5h://user:password@host:port`` (the proxy resolves names), ``socks5://`` (they "
-        "are resolved here), ``http://`` (CONNECT).  The text ``\"env\"`` reads ``ALL_PROXY`` and "
+        'are resolved here), ``http://`` (CONNECT).  The text ``"env"`` reads ``ALL_PROXY`` and '
         "``NO_PROXY``; without it the environment is not read.",
         kept="Proxy | EnvironmentProxies | None",
     ),

@@ -76,7 +76,7 @@ class Log:
     def rewrite(self, failures: Sequence[AttemptFailed]) -> None:
         """Put ``failures`` in the place of this round's entries; the newest are kept."""
         kept = [failed for failed in self.attempts if failed.round != self.round]
-        self._entries = tuple([*kept, *failures][-KEPT_ATTEMPTS :])
+        self._entries = tuple([*kept, *failures][-KEPT_ATTEMPTS:])
 
     def facts(self, now: float, attempt: Attempt) -> tuple[Any, ...]:
         """Return what every event of an attempt says."""

@@ -160,8 +160,8 @@ class Race:
         "_newest",
         "_next_start",
         "_resolution_delay",
-        "_sole",
         "_slots",
+        "_sole",
         "_unstarted",
         "number",
         "running",
@@ -448,7 +448,7 @@ def limit(
             return until
         attempt_timeout = DEFAULT_ATTEMPT_TIMEOUT
     latest = now + attempt_timeout
-    return latest if latest < until else until
+    return min(until, latest)
 
 
 def interleaved(endpoints: Sequence[Endpoint], first: int) -> list[Endpoint]:

@@ -282,7 +282,7 @@ async def test_what_is_no_target_is_a_result_with_an_error(ordered: bool) -> Non
     for result in results:
         assert result.socket is None
         assert isinstance(result.error, ConnectError)
-        assert result.error.code == "invalid_argument"
+        assert result.error.code == "invalid_target"
         assert result.elapsed == 0
 
 
@@ -290,7 +290,7 @@ async def test_the_family_that_was_asked_for_is_the_only_one(server: tuple[str, 
     """A target of the other one is refused as ``connect`` refuses it."""
     (result,) = await collect(aioconnect.connect_many([server], family=socket.AF_INET6))
     assert result.error is not None
-    assert result.error.code == "invalid_argument"
+    assert result.error.code == "invalid_target"
     assert "AF_INET6" in str(result.error)
 
 
@@ -2098,7 +2098,10 @@ async def test_each_target_has_exactly_one_result(seed: int, server: tuple[str, 
                 came.append(result.index)
                 assert (result.socket is None) != (result.error is None)
                 assert result.started <= result.ended
-                assert source.read <= len(came) - 1 + limit + limit * (per_host is not None) + MAX_DELAYED
+                assert (
+                    source.read
+                    <= len(came) - 1 + limit + limit * (per_host is not None) + MAX_DELAYED
+                )
                 if ordered:
                     assert source.read <= len(came) - 1 + limit
                 if result.socket is not None:

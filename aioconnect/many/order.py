@@ -63,20 +63,24 @@ class InOrder(AsTheyCome):
         self.turn = 0
 
     def add(self, result: ConnectResult) -> None:
+        """Hold a result until its turn."""
         self._held[result.index] = result
         self._release()
 
     def lose(self, index: int) -> None:
+        """Go on without a result."""
         self._held[index] = None
         self._release()
 
     def results(self) -> Iterator[ConnectResult]:
+        """Walk over all results that nobody has taken yet."""
         yield from self.done
         for result in self._held.values():
             if result is not None:
                 yield result
 
     def window(self, read: int, limit: int) -> int:
+        """Return how many more may be read ahead of the turn."""
         return limit + self.turn - len(self.done) - read
 
     def evict_last(self, wanted: list[object]) -> ConnectResult | None:
@@ -94,6 +98,7 @@ class InOrder(AsTheyCome):
         return result
 
     def close(self) -> None:
+        """Keep no result alive."""
         super().close()
         self._held.clear()
         self.held = 0

@@ -81,7 +81,7 @@ class Pace:
         """The instant of the next start."""
 
     def begin(self, now: float) -> None:
-        """The run begins."""
+        """Begin a run."""
         self.next = now - self._at_once
 
     def take(self, now: float) -> None:
@@ -119,7 +119,7 @@ class Room:
         self._resume = inf
 
     def begin(self, now: float) -> None:
-        """The run begins."""
+        """Begin a run."""
         if self._pace is not None:
             self._pace.begin(now)
 
@@ -265,7 +265,7 @@ class Room:
         self._delay(entry, self._shortages[host][0])
 
     def _shortage_over(self, host: str) -> None:
-        """The shortage is over: entries that waited go before new ones."""
+        """End a shortage: entries that waited go before new ones."""
         if self._shortages.pop(host, None) is None:
             return
         waiting = self._delayed.copy()

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 # Some of this is not used here, but loaded now: later there may be no descriptor to load it with.
 from .. import causes, events, poller, retrying  # noqa: F401
 from ..dialer import reached
-from ..errors import ConnectError
 from ..instants import Instants
 from ..log import emit
 from ..resolve import known, order, system  # noqa: F401
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..dialer import Dialer
+    from ..errors import ConnectError
     from ..targets import AnyTarget, Target
     from .room import Pace
 
@@ -187,7 +187,7 @@ class ConnectMany:
     # From targets to results ---------------------------------------------------------------------
 
     def _parsed(self, result: ConnectResult) -> Entry | None:
-        """Return the entry for what was read; None if it is no target, which is a result already."""
+        """Return the entry for what was read; None if it is no target, which is its result."""
         try:
             targets = self._targets(result)
         except (ValueError, TypeError) as exc:
