@@ -27,6 +27,7 @@ test: $(VENV)/.group-test
 lint: $(VENV)/.group-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@$(BIN)/python -m tests.registries
 
 typing: $(VENV)/.group-typing
 	$(BIN)/mypy
