@@ -51,6 +51,7 @@ from .streams import create_connection, open_connection
 
 if TYPE_CHECKING:
     from . import blocking, retry
+    from .address_policy import AddressPolicy, Verdict
     from .many import connect_many
     from .ready import wait_until_ready
 
@@ -61,6 +62,7 @@ __all__ = [
     "AddressFamilyNotSupported",
     "AddressInUse",
     "AddressNotAvailable",
+    "AddressPolicy",
     "AttemptTimedOut",
     "BacklogFull",
     "CertificateError",
@@ -90,6 +92,7 @@ __all__ = [
     "TLSError",
     "TimedOut",
     "TooManyOpenFiles",
+    "Verdict",
     "WrongSocketType",
     "blocking",
     "connect",
@@ -103,7 +106,12 @@ __all__ = [
 ]
 
 
-_LAZY = {"connect_many": "many", "wait_until_ready": "ready"}
+_LAZY = {
+    "AddressPolicy": "address_policy",
+    "Verdict": "address_policy",
+    "connect_many": "many",
+    "wait_until_ready": "ready",
+}
 
 
 def __getattr__(name: str) -> Any:

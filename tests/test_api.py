@@ -45,6 +45,7 @@ def each(paths: list[Path]) -> Any:
 
 PUBLIC = [
     "aioconnect",
+    "aioconnect.address_policy",
     "aioconnect.blocking",
     "aioconnect.errors",
     "aioconnect.events",
@@ -199,7 +200,8 @@ def test_importing_the_package_loads_only_what_a_connection_needs() -> None:
     """Policies, the blocking twin, resolvers and the command line load on first use."""
     loaded = loaded_by("import aioconnect")
     ours = {name.split(".")[1] for name in loaded if name.startswith("aioconnect.")}
-    assert not ours & {"blocking", "cli", "many", "ready", "resolve", "retry", "supervise"}
+    assert not ours & {"address_policy", "blocking", "cli", "many", "ready", "resolve", "retry"}
+    assert not ours & {"networks", "special_addresses", "supervise"}
     assert not loaded & {*OPTIONAL, "argparse", "importlib.metadata", "json"}
 
 
@@ -209,7 +211,9 @@ def test_importing_the_package_loads_no_dataclasses() -> None:
     assert not (loaded_by("import aioconnect") - loaded_by("import asyncio, ssl")) & heavy
 
 
-@pytest.mark.parametrize("name", ["retry", "blocking", "connect_many", "wait_until_ready"])
+@pytest.mark.parametrize(
+    "name", ["retry", "blocking", "connect_many", "wait_until_ready", "AddressPolicy"]
+)
 def test_what_loads_on_first_use_does(name: str) -> None:
     """With the attribute alone; nobody has to import a submodule."""
     before = loaded_by("import aioconnect")
@@ -221,7 +225,7 @@ def test_what_loads_on_first_use_does(name: str) -> None:
 # What leans on what -------------------------------------------------------------------------------
 
 FLOORS = [
-    {"errors", "targets", "options", "events"},
+    {"errors", "targets", "options", "events", "address_policy", "networks", "special_addresses"},
     {"race", "retry"},
     {"attempt", "wait", "resolve"},
     {"engine", "call", "poller", "polling"},

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, assert_type
 
 import aioconnect
 from aioconnect import (
+    AddressPolicy,
     ConnectError,
     Dialer,
     Help,
+    Verdict,
     blocking,
     connect,
     connect_many,
@@ -169,6 +172,22 @@ async def wrong_options_are_errors() -> None:
     await connect("a", 1, socket_factory=socket.socket)  # type: ignore[arg-type]
     await connect("a", 1, address_policy=5)  # type: ignore[arg-type]
     await connect("a", 1, on_event=5)  # type: ignore[arg-type]
+
+
+def address_policies_are_typed() -> None:
+    """Make one in each way, and ask it."""
+    networks = [ip_network("10.0.0.0/8"), "2001:db8::/32", ip_address("::1"), "unix:/run/*"]
+    policy = AddressPolicy.public(
+        nat64=["64:ff9b:1::/96"], allow=networks, deny=networks, ports={80}, datagram=True
+    )
+    assert_type(policy, AddressPolicy)
+    assert_type(AddressPolicy.only(*networks, ports=range(1, 1024)), AddressPolicy)
+    assert_type(policy.check("::1", 80, type=socket.SOCK_DGRAM), Verdict)
+    assert_type(policy.check("unix:@a").rule, str)
+    Dialer(address_policy=policy)
+    AddressPolicy.public([])  # type: ignore[call-arg]
+    AddressPolicy.only(5)  # type: ignore[arg-type]
+    AddressPolicy.public(ports=["80"])  # type: ignore[list-item]
 
 
 async def options_may_be_passed_on(options: ConnectOptions, other: TargetOptions) -> None:
