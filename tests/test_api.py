@@ -225,7 +225,8 @@ def test_what_loads_on_first_use_does(name: str) -> None:
 # What leans on what -------------------------------------------------------------------------------
 
 FLOORS = [
-    {"errors", "targets", "options", "events", "address_policy", "networks", "special_addresses"},
+    {"errors", "targets", "options", "events", "address_policy", "networks", "special_addresses"}
+    | {"allowed_names"},
     {"race", "retry"},
     {"attempt", "wait", "resolve"},
     {"engine", "call", "poller", "polling"},
