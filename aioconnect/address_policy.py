@@ -550,13 +550,18 @@ def _registered() -> list[tuple[str, Verdict]]:
 def _paths(allow: tuple[str, ...], deny: tuple[str, ...]) -> list[tuple[re.Pattern[str], Verdict]]:
     return [
         (
-            re.compile("[^/]*".join(map(re.escape, text[len(_UNIX) :].split("*")))),
+            _pattern_of(text[len(_UNIX) :]),
             _named(text, allowed),
         )
         for texts, allowed in ((deny, False), (allow, True))
         for text in texts
         if text.startswith(_UNIX)
     ]
+
+
+def _pattern_of(path: str) -> re.Pattern[str]:
+    abstract = "" if path.startswith("@") else "(?!@)"  # "*" is any file here, not any socket
+    return re.compile(abstract + "[^/]*".join(map(re.escape, path.split("*"))))
 
 
 def _named(text: str, allowed: bool) -> Verdict:

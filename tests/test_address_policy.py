@@ -454,6 +454,8 @@ PATHS = [
     ("unix:@app*", "unix:@app1", True),
     ("unix:@app*", "unix:@other", False),
     ("unix:*", "unix:/run/app", False),
+    ("unix:*", "unix:@app", False),
+    ("unix:*", "unix:app", True),
     ("10.0.0.0/8", "unix:/run/app", False),
 ]
 
