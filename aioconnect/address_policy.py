@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     Network: TypeAlias = str | IPv4Address | IPv4Network | IPv6Address | IPv6Network
 
-__all__ = ["AddressPolicy", "Verdict"]
+__all__ = ["AddressPolicy", "NamedEndpoint", "Verdict"]
 
 _AF_INET, _AF_INET6, _AF_UNIX = int(socket.AF_INET), int(socket.AF_INET6), int(socket.AF_UNIX)
 _STREAM = int(socket.SOCK_STREAM)
@@ -310,6 +310,34 @@ def _has_dots(path: str) -> bool:
 
 
 # What is asked ------------------------------------------------------------------------------------
+
+
+class NamedEndpoint(tuple[int, int, int, str, Any]):  # noqa: SLOT001  # a tuple can have none
+    """The endpoint that a policy is asked about: ``getaddrinfo``'s 5-tuple, and the name.
+
+    The address is numeric and in one spelling, that of ``inet_ntop``; an IPv6 scope is a number.
+    What is dialled is this very tuple.
+
+    Attributes:
+        name: the name that was looked up; None if the target was an address or a path.
+    """
+
+    name: str | None
+
+    @classmethod
+    def of(cls, endpoint: Endpoint, name: str | None) -> NamedEndpoint:
+        """Write an endpoint in one spelling, and add the name.
+
+        Raises:
+            OSError: the address is not numeric.
+        """
+        family, kind, protocol, canonical_name, address = endpoint
+        if family != _AF_UNIX:
+            host = socket.inet_ntop(family, socket.inet_pton(family, address[0]))
+            address = (host, *address[1:])
+        self = cls((family, kind, protocol, canonical_name, address))
+        self.name = name
+        return self
 
 
 def refusal(policy: Callable[[Any], object], endpoint: Endpoint) -> str | None:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import aioconnect
 from aioconnect import AddressPolicy, Verdict, special_addresses
-from aioconnect.address_policy import refusal
+from aioconnect.address_policy import NamedEndpoint, refusal
 from aioconnect.targets import endpoint, parse
 
 from .registries import reminder
@@ -529,6 +529,34 @@ def test_a_target_is_judged_as_its_text(text: str) -> None:
     policy = AddressPolicy.public(allow=["unix:/run/*", "unix:@app"])
     judged = policy.check(text if text.startswith("unix:") else target.host, target.port)
     assert (ask(policy, asked) is None) is judged.allowed
+
+
+@pytest.mark.parametrize(
+    ("host", "spelled"),
+    [
+        ("2001:DB8:0:0::0:1", "2001:db8::1"),
+        ("::ffff:7f00:1", "::ffff:127.0.0.1"),
+        ("0:0:0:0:0:0:0:1", "::1"),
+    ],
+)
+def test_a_policy_sees_one_spelling(host: str, spelled: str) -> None:
+    """However the target or the resolver wrote it; with the name, which is no part of the tuple."""
+    asked = NamedEndpoint.of(endpoint(V6, STREAM, (host, 80, 1, 2)), "name.test")
+    assert asked == endpoint(V6, STREAM, (spelled, 80, 1, 2))
+    assert asked.name == "name.test"
+    assert len(asked) == 5
+    for same in (copy.copy(asked), pickle.loads(pickle.dumps(asked))):
+        assert (same, same.name) == (asked, "name.test")
+
+
+def test_what_is_not_numeric_is_never_asked_about() -> None:
+    """A resolver answered with a name, say, which the kernel's side would look up."""
+    for host in ("localhost", "127.1", "2130706433", "<broadcast>", ""):
+        with pytest.raises(OSError, match="illegal IP address"):
+            NamedEndpoint.of(endpoint(V4, STREAM, (host, 80)), None)
+    path = endpoint(UNIX, STREAM, "\0app")
+    assert NamedEndpoint.of(path, None) == path
+    assert NamedEndpoint.of(path, None).name is None
 
 
 class Answer:
