@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 import aioconnect
+
+from .support import children
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,13 +46,14 @@ def each(paths: list[Path]) -> Any:
 
 PUBLIC = [
     "aioconnect",
-    "aioconnect.address_policy",
     "aioconnect.blocking",
     "aioconnect.errors",
     "aioconnect.events",
+    "aioconnect.many",
     "aioconnect.options",
     "aioconnect.resolve",
     "aioconnect.retry",
+    "aioconnect.supervise",
     "aioconnect.targets",
 ]
 """Where a program imports from."""
@@ -186,10 +188,8 @@ def test_every_public_function_and_class_is_described(module: str) -> None:
 
 def loaded_by(statement: str) -> set[str]:
     """Return the modules that a fresh interpreter has after a statement."""
-    done = subprocess.run(
+    done = children.run(
         [sys.executable, "-W", "error", "-c", f"{statement}\nimport sys; print(*sys.modules)"],
-        capture_output=True,
-        text=True,
         check=True,
     )
     assert not done.stderr
@@ -200,8 +200,8 @@ def test_importing_the_package_loads_only_what_a_connection_needs() -> None:
     """Policies, the blocking twin, resolvers and the command line load on first use."""
     loaded = loaded_by("import aioconnect")
     ours = {name.split(".")[1] for name in loaded if name.startswith("aioconnect.")}
-    assert not ours & {"address_policy", "blocking", "cli", "many", "ready", "resolve", "retry"}
-    assert not ours & {"networks", "special_addresses", "supervise"}
+    assert not ours & {"blocking", "cli", "many", "ready", "resolve", "retry", "supervise", "typed"}
+    assert not ours & {"address_policy", "allowed_names", "networks", "special_addresses"}
     assert not loaded & {*OPTIONAL, "argparse", "importlib.metadata", "json"}
 
 
@@ -211,9 +211,12 @@ def test_importing_the_package_loads_no_dataclasses() -> None:
     assert not (loaded_by("import aioconnect") - loaded_by("import asyncio, ssl")) & heavy
 
 
-@pytest.mark.parametrize(
-    "name", ["retry", "blocking", "connect_many", "wait_until_ready", "AddressPolicy"]
+LAZY = sorted(
+    name for name in aioconnect.__all__ if name in {*aioconnect._MODULES, *aioconnect._HOMES}
 )
+
+
+@pytest.mark.parametrize("name", LAZY)
 def test_what_loads_on_first_use_does(name: str) -> None:
     """With the attribute alone; nobody has to import a submodule."""
     before = loaded_by("import aioconnect")
@@ -222,11 +225,36 @@ def test_what_loads_on_first_use_does(name: str) -> None:
     assert not after & set(OPTIONAL)
 
 
+def test_every_public_module_can_be_reached_from_the_package() -> None:
+    """``import aioconnect`` is enough, and ``dir`` shows it."""
+    for module in PUBLIC[1:]:
+        name = module.removeprefix("aioconnect.")
+        assert name in aioconnect.__all__
+        assert getattr(aioconnect, name) is sys.modules[module]
+    assert set(aioconnect.__all__) <= set(dir(aioconnect))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Answer", "AttemptFailed", "ConnectMany", "ConnectOptions", "ConnectResult", "Endpoint"),
+        *("Event", "Options", "Resolver", "Supervisor", "TargetLike"),
+    ],
+)
+def test_what_people_write_in_annotations_is_exported(name: str) -> None:
+    """From the package itself."""
+    assert name in aioconnect.__all__
+    assert getattr(aioconnect, name) is not None
+
+
 # What leans on what -------------------------------------------------------------------------------
 
 FLOORS = [
-    {"errors", "targets", "options", "events", "address_policy", "networks", "special_addresses"}
-    | {"allowed_names"},
+    {
+        *("text", "terms", "sentence", "errors", "table", "causes", "events", "targets"),
+        *("checks", "options", "signatures", "typed"),
+        *("address_policy", "allowed_names", "networks", "special_addresses"),
+    },
     {"race", "retry"},
     {"attempt", "wait", "resolve"},
     {"engine", "call", "poller", "polling"},

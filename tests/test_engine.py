@@ -16,7 +16,6 @@ import logging
 import os
 import socket
 import struct
-import subprocess
 import sys
 import threading
 import time
@@ -33,6 +32,8 @@ from aioconnect.resolve import Answer, StaticResolver
 from .conftest import LOOPS, descriptors
 from .net import black_hole, few_descriptors, full_backlog, listen, refusing
 from .steps import NAME, Slow, drain, no_warnings, polled, slow, without_collector
+from .support import children
+from .support.needs import need
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -276,7 +277,7 @@ async def test_an_attempt_ends_by_its_own_limit_and_the_next_begins(dead: tuple[
         dialer = Dialer(attempt_timeout=0.03, happy_eyeballs_delay=None, on_event=seen.append)
         with await dialer.connect(targets) as sock:
             assert sock.getpeername() == server.getsockname()
-    (failed,) = [event for event in seen if isinstance(event, events.Attempt)]
+    (failed,) = [event for event in seen if isinstance(event, events.AttemptFailed)]
     assert isinstance(failed.error, aioconnect.AttemptTimedOut)
     assert 0.03 <= failed.ended - failed.started < 2
 
@@ -457,7 +458,7 @@ async def test_an_OSError_of_a_hook_is_a_failed_attempt_and_the_race_goes_on(opt
         options: Any = {option: hook, "on_event": seen.append}
         with await aioconnect.connect([address, server.getsockname()], **options) as sock:
             assert sock.getpeername() == server.getsockname()
-    (failed,) = [event for event in seen if isinstance(event, events.Attempt)]
+    (failed,) = [event for event in seen if isinstance(event, events.AttemptFailed)]
     assert failed.stage == {"socket_factory": "socket", "address_policy": "policy"}[option]
     assert failed.errno == errno.ENOPROTOOPT
     assert failed.address == address
@@ -561,8 +562,7 @@ async def test_local_addr_may_name_one_address_per_family(host: str) -> None:
 
 async def test_a_local_port_that_the_kernel_may_choose_is_chosen_by_connect() -> None:
     """``IP_BIND_ADDRESS_NO_PORT`` is set, so many connections may share one local port."""
-    if sys.platform != "linux":
-        pytest.skip("needs Linux")
+    need("linux")
     ip_bind_address_no_port = 24
     with listen() as server:
         address = server.getsockname()
@@ -800,12 +800,9 @@ def test_a_forked_child_makes_its_own_and_leaves_the_parents_alone(kind: str) ->
     with listen(backlog=4096) as server:
         port = str(server.getsockname()[1])
         root = os.path.dirname(os.path.dirname(__file__))
-        done = subprocess.run(
+        done = children.run(
             [sys.executable, "-c", _FORKING, kind, port, root],
-            capture_output=True,
-            text=True,
             timeout=60,
-            check=False,
         )
     assert done.stdout == "both\n", done.stderr
 
@@ -907,7 +904,7 @@ async def test_events_tell_what_happened_in_its_order(dead: tuple[str, int]) -> 
             local = sock.getsockname()
     assert [(type(e).__name__, e.number, e.address) for e in seen] == [
         ("AttemptStarted", 1, address),
-        ("Attempt", 1, address),
+        ("AttemptFailed", 1, address),
         ("AttemptStarted", 2, dead),
         ("AttemptStarted", 3, live),
         ("Connected", 3, live),
@@ -935,8 +932,8 @@ async def test_events_tell_of_names_rounds_and_the_end() -> None:
             await dialer.connect("name.test", address[1])
     told = [type(event).__name__ for event in seen if not isinstance(event, events.LookupStarted)]
     assert told == [
-        *("AttemptStarted", "Attempt", "RetryScheduled"),
-        *("AttemptStarted", "Attempt", "GaveUp"),
+        *("AttemptStarted", "AttemptFailed", "RetryScheduled"),
+        *("AttemptStarted", "AttemptFailed", "GaveUp"),
     ]
     pause = next(event for event in seen if isinstance(event, events.RetryScheduled))
     second = [event for event in seen if isinstance(event, events.AttemptStarted)][1]

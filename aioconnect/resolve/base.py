@@ -1,7 +1,13 @@
-"""What a resolver is: one name and one family in, one answer out.
+"""What a resolver is: a name in, an answer for each address family out.
 
 Anything with the method ``lookup`` plugs in.  A resolver may have more, and then it is used:
 
+- ``lookup_name(name, families) -> AsyncIterator[Answer]``: one search for the name, see
+  :func:`lookup_name`;
+- ``peek_name(name, families) -> tuple of Answers | None``: what is known without I/O, see
+  :func:`peek_name`;
+- ``submit_name(name, families, put) -> ticket``: the same search for programs without a loop,
+  see :func:`aioconnect.resolve.threads.submit_name`;
 - ``peek(name, family) -> Answer | None``: what is at hand without I/O, for a name that then
   costs neither a task nor a turn of the loop;
 - ``absent(name, family) -> bool``: that there is no such address is known without I/O;
@@ -14,14 +20,17 @@ Anything with the method ``lookup`` plugs in.  A resolver may have more, and the
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import socket
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from ..errors import ConnectError, from_exception, safe
+from ..causes import from_exception
+from ..errors import ConnectError
+from ..text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 
 __all__ = ["Answer", "Resolver"]
 
@@ -33,14 +42,28 @@ class Answer:
     """The addresses of one family that a name has.
 
     Attributes:
-        addresses: numeric text, in the order answered; IPv6 link-local with ``%scope``.
+        addresses: numeric text, in the order answered; IPv6 link-local with ``%scope``.  Empty:
+            the name has none of that family.
         ttl: seconds for which the answer holds; None if the source does not say.
         canonical: the name at the end of the aliases, None if there are none or it is unknown.
         source: ``"literal"``, ``"hosts"``, ``"static"``, ``"cache"``, ``"dns"`` or ``"system"``.
         duration: seconds from the question to the answer.
+        family: ``socket.AF_INET`` or ``socket.AF_INET6``; 0 where the question says it.
+        places: where each address stands in the order of the whole answer, both families
+            together, if the source has sorted it (``getaddrinfo`` with ``AF_UNSPEC``); else
+            None.
     """
 
-    __slots__ = ("addresses", "canonical", "duration", "source", "ttl")
+    __slots__ = (
+        "addresses",
+        "canonical",
+        "checked",
+        "duration",
+        "family",
+        "places",
+        "source",
+        "ttl",
+    )
 
     def __init__(
         self,
@@ -49,16 +72,26 @@ class Answer:
         canonical: str | None = None,
         source: str = "system",
         duration: float = 0.0,
+        *,
+        family: int = 0,
+        places: tuple[int, ...] | None = None,
     ) -> None:
         self.addresses = addresses
+        self.family = family
+        self.places = places
+        self.checked = False
         self.ttl = ttl
         self.canonical = canonical
         self.source = source
         self.duration = duration
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
-        return f"Answer({fields})"
+        names = ("addresses", "ttl", "canonical", "source", "duration", "family", "places")
+        return f"Answer({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+
+
+Put: TypeAlias = "Callable[[Answer | BaseException | None], None]"
+"""Takes each answer of a search, then once None (it has ended) or the exception."""
 
 
 class Resolver(Protocol):
@@ -106,7 +139,240 @@ def check_name(name: str) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "not a host name in ASCII")
 
 
+# One search for a name ----------------------------------------------------------------------------
+
+FAMILIES = (int(socket.AF_INET6), int(socket.AF_INET))
+"""What a name is asked for, unless the caller wants one family only."""
+
+
+def lookup_name(
+    resolver: Resolver, name: str, families: Sequence[int]
+) -> AsyncGenerator[Answer, None]:
+    """Search for a name; yield the answer of each family as it comes.
+
+    A resolver's own ``lookup_name`` is used if it has one.  Otherwise its ``lookup`` is asked for
+    each family, side by side.
+
+    Args:
+        resolver: any resolver.
+        name: a host name in ASCII.
+        families: ``(AF_INET6, AF_INET)``, or one of them.
+
+    Yields:
+        Answers that are checked, each of a different family (:attr:`Answer.family`); one without
+        addresses says that the name has none of that family.  A family that has no answer when
+        the iterator ends has no address either.
+
+    Raises:
+        OSError: the search found no address at all, whatever was yielded before.
+        TypeError: the resolver returned something else than answers.
+
+    Iterate to the end, or close it: until then the search goes on.
+    """
+    own = getattr(resolver, "lookup_name", None)
+    if own is not None:
+        return _checked_search(resolver, own(name, families), name, families)
+    return _by_family(resolver, name, families)
+
+
+async def _checked_search(
+    resolver: object, answers: AsyncIterator[Answer], name: str, families: Sequence[int]
+) -> AsyncGenerator[Answer, None]:
+    try:
+        async for answer in answers:
+            yield _check(resolver, "lookup_name", answer, answer.family, name)
+    except asyncio.CancelledError:
+        if _is_cancelled():
+            raise
+        raise _ended_by_itself(name, families[0]) from None
+    finally:
+        close = getattr(answers, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def _by_family(
+    resolver: Resolver, name: str, families: Sequence[int]
+) -> AsyncGenerator[Answer, None]:
+    errors: list[OSError] = []
+    found = False
+    if len(families) == 1:
+        outcome = await _outcome(resolver, name, families[0])
+        if isinstance(outcome, OSError):
+            raise outcome
+        yield outcome
+        return
+    loop = asyncio.get_running_loop()
+    tasks = [
+        loop.create_task(_outcome(resolver, name, family), name=f"aioconnect: look up {name}")
+        for family in families
+    ]
+    try:
+        pending = set(tasks)
+        while pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in sorted(done, key=tasks.index):  # IPv6 first
+                outcome = task.result()
+                if isinstance(outcome, OSError):
+                    errors.append(outcome)
+                else:
+                    found = True
+                    yield outcome
+                del outcome
+    finally:
+        for task in tasks:
+            task.cancel()
+    if not found:
+        raise most_telling(errors)
+
+
+async def _outcome(resolver: Resolver, name: str, family: int) -> Answer | OSError:
+    """Ask for one family; an error of the look-up is a value here."""
+    try:
+        answer = await resolver.lookup(name, family)
+    except OSError as exc:
+        return exc.with_traceback(None)
+    except asyncio.CancelledError:
+        if _is_cancelled():
+            raise
+        return _ended_by_itself(name, family)
+    if isinstance(answer, Answer) and not answer.addresses:
+        return not_resolved(EAI_NODATA, "no address of that family", name, family)
+    try:
+        return _check(resolver, "lookup", answer, family, name)
+    except OSError as exc:
+        return exc.with_traceback(None)
+
+
+def most_telling(errors: Sequence[OSError]) -> OSError:
+    """Return the error that says most of a name of which nothing was found.
+
+    What this host lacks comes first, then a failure to ask (the name may exist), then that the
+    name exists without such an address, then that there is none.
+    """
+    return min(errors, key=_telling)
+
+
+def _telling(error: OSError) -> int:
+    if not isinstance(error, socket.gaierror):
+        return 0
+    if error.errno == socket.EAI_NONAME:
+        return 4
+    if error.errno == EAI_NODATA:
+        return 3
+    return 1 if error.errno == socket.EAI_MEMORY else 2
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled the running task, and not only what it waited for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def _ended_by_itself(name: str, family: int) -> ConnectError:
+    return not_resolved(socket.EAI_AGAIN, "the look-up was cancelled", name, family)
+
+
+# What an answer must be ---------------------------------------------------------------------------
+
+
+def _check(resolver: object, method: str, answer: Answer, family: int, name: str) -> Answer:
+    """Return a checked answer: what is dialled is a numeric address, and nothing else.
+
+    ``socket.connect`` would look up any other text, on the thread of the loop, and what a policy
+    judges would not be what is dialled.
+
+    Raises:
+        ConnectError: an address is none of that family.
+        TypeError: it is no answer.
+    """
+    whose = f"{type(resolver).__name__}.{method}"
+    if not isinstance(answer, Answer):
+        raise TypeError(f"{whose} returned {type(answer).__name__}, not an Answer")
+    if answer.checked:
+        return answer
+    if family not in FAMILIES:
+        raise TypeError(f"{whose} returned an Answer without its family")
+    addresses = tuple([_numeric(text, family, whose, name) for text in answer.addresses])
+    checked = Answer(
+        addresses,
+        answer.ttl,
+        answer.canonical,
+        answer.source,
+        answer.duration,
+        family=family,
+        places=answer.places,
+    )
+    checked.checked = True
+    return checked
+
+
+def _numeric(text: str, family: int, whose: str, name: str) -> str:
+    """Return a numeric address in its one spelling."""
+    if not isinstance(text, str):
+        raise TypeError(f"{whose} returned an address that is a {type(text).__name__}, not a str")
+    bare, percent, zone = text.partition("%")
+    try:
+        packed = socket.inet_pton(family, bare)
+        if percent and not _is_zone(zone, family):
+            raise ValueError
+    except (OSError, ValueError):
+        kind = "IPv6" if family == socket.AF_INET6 else "IPv4"
+        said = f"{whose} returned '{safe(text)}', which is no numeric {kind} address"
+        raise not_resolved(socket.EAI_FAIL, said, name, family) from None
+    return socket.inet_ntop(family, packed) + percent + zone
+
+
+def _is_zone(zone: str, family: int) -> bool:
+    """Whether an IPv6 zone is a number of 32 bits or an interface (RFC 4007, section 11)."""
+    if family != socket.AF_INET6:
+        return False
+    if zone.isascii() and zone.isdecimal():
+        return len(zone) <= 10 and int(zone) < 2**32
+    try:
+        socket.if_nametoindex(zone)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 # The optional methods, for a resolver that stands around another one ------------------------------
+
+
+def peek_name(resolver: object, name: str, families: Sequence[int]) -> tuple[Answer, ...] | None:
+    """Return what the resolver knows of the whole name without I/O.
+
+    Returns:
+        An answer for each of ``families``, of which at least one has addresses; None if a look-up
+        has to tell.
+    """
+    own: Callable[[str, Sequence[int]], tuple[Answer, ...] | None] | None
+    own = getattr(resolver, "peek_name", None)
+    if own is not None:
+        answers = own(name, families)
+        if answers is None:
+            return None
+        return tuple(
+            [
+                answer
+                if answer.checked
+                else _check(resolver, "peek_name", answer, answer.family, name)
+                for answer in answers
+            ]
+        )
+    if getattr(resolver, "peek", None) is None:
+        return None
+    found = []
+    for family in families:
+        answer = peek(resolver, name, family)
+        if answer is not None:
+            answer = _check(resolver, "peek", answer, family, name)
+        elif absent(resolver, name, family):
+            answer = Answer((), family=family)
+        else:
+            return None
+        found.append(answer)
+    return tuple(found) if any(answer.addresses for answer in found) else None
 
 
 def peek(resolver: object, name: str, family: int) -> Answer | None:

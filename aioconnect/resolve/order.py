@@ -17,12 +17,16 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..targets import endpoint
 from .policy import Policy, number, system
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["Policy", "sort", "sorted_for_dialling", "source_of"]
+    from ..targets import Endpoint
+    from .base import Answer
+
+__all__ = ["Policy", "arranged", "sort", "sorted_for_dialling", "source_of"]
 
 _AF_INET, _AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)
 
@@ -33,6 +37,89 @@ _MOST_KEPT = 1024
 
 AddrInfo: TypeAlias = tuple[Any, ...]
 """(family, type, proto, canonical name, socket address), as getaddrinfo gives it."""
+
+
+MAX_ADDRESSES = 32
+"""Addresses of one name that are dialled at most: a name server's answer may have thousands."""
+
+OTHER_FAMILY = 8
+"""Addresses that the less preferred family keeps, if it has them, when an answer is cut."""
+
+
+def arranged(
+    answers: Sequence[Answer], port: int, kind: int, max_addresses: int = MAX_ADDRESSES
+) -> tuple[Endpoint, ...]:
+    """Return the addresses of one name in the order to dial.
+
+    Args:
+        answers: what is known of the name so far, each answer of a different family.
+        port: the port to dial.
+        kind: the type of the sockets, ``socket.SOCK_STREAM`` for instance.
+        max_addresses: how many addresses are returned at most.
+
+    Returns:
+        Each address once.  The order is libc's where libc has sorted the answer (all that have
+        addresses have ``places``), otherwise that of :func:`sorted_for_dialling`.  It is cut to
+        ``max_addresses``, of which up to 8 belong to the family that is less preferred.
+
+    For one address, for IPv4 alone and for libc's order no I/O is done.
+    """
+    key = (port, kind, max_addresses, *[(a.family, a.addresses, a.places) for a in answers])
+    known = _arranged.get(key)
+    now = monotonic()
+    if known is not None and now < known[0]:
+        return known[1]
+    found = [(answer, _endpoints(answer, port, kind)) for answer in answers if answer.addresses]
+    infos = list(dict.fromkeys([each for _, endpoints in found for each in endpoints]))
+    if found and all(answer.places is not None for answer, _ in found):
+        places = {
+            each: place
+            for answer, endpoints in found
+            for each, place in zip(endpoints, answer.places or (), strict=True)
+        }
+        infos.sort(key=places.__getitem__)
+    else:
+        infos = sorted_for_dialling(infos)
+    endpoints = tuple(_cut(infos, max_addresses))
+    if sum([len(answer.addresses) for answer in answers]) <= MAX_ADDRESSES:
+        if len(_arranged) >= _MOST_ARRANGED:
+            _arranged.clear()
+        _arranged[key] = (now + KEEP_SOURCES, endpoints)
+    return endpoints
+
+
+_MOST_ARRANGED = 256
+_arranged: dict[tuple[Any, ...], tuple[float, tuple[Endpoint, ...]]] = {}
+
+
+def _endpoints(answer: Answer, port: int, kind: int) -> list[Endpoint]:
+    family = answer.family
+    if family == _AF_INET:
+        return [endpoint(family, kind, (text, port)) for text in answer.addresses]
+    endpoints = []
+    for text in answer.addresses:
+        bare, _, zone = text.partition("%")
+        scope = int(zone) if zone.isdecimal() else zone or 0
+        endpoints.append(endpoint(family, kind, (bare, port, 0, scope)))
+    return endpoints
+
+
+def _cut(infos: list[Endpoint], most: int) -> Iterable[Endpoint]:
+    """Return the first ``most``, of which some belong to the family that does not come first."""
+    if len(infos) <= most:
+        return infos
+    first = infos[0][0]
+    others = [info for info in infos if info[0] != first][: min(OTHER_FAMILY, most // 2)]
+    left = most - len(others)
+    kept: list[Endpoint] = []
+    reserved = set(others)
+    for info in infos:
+        if info in reserved:
+            kept.append(info)
+        elif left:
+            kept.append(info)
+            left -= 1
+    return kept
 
 
 def sorted_for_dialling(infos: list[AddrInfo]) -> list[AddrInfo]:

@@ -36,13 +36,13 @@ from .base import EAI_NODATA, Answer, again, check_name, failure, not_resolved
 from .fork import renew_in_child
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
 
-    from .base import Resolver
+    from .base import Put, Resolver
 
     Done = Callable[[Answer | BaseException], None]
 
-__all__ = ["SHARED", "Lookups", "Ticket", "getaddrinfo", "submit"]
+__all__ = ["SHARED", "Lookups", "Ticket", "getaddrinfo", "submit", "submit_name"]
 
 logger = logging.getLogger("aioconnect.resolve")
 
@@ -369,3 +369,26 @@ def _run(resolver: Resolver, name: str, family: int) -> Answer:
     import asyncio
 
     return asyncio.run(resolver.lookup(name, family))
+
+
+def submit_name(resolver: Resolver, name: str, families: Sequence[int], put: Put) -> Any:
+    """Search for a name, for a program without a loop.
+
+    Args:
+        resolver: its own ``submit_name`` is used if it has one; otherwise its coroutines run on
+            one loop, in a daemon thread that all such resolvers share.
+        name: a host name in ASCII.
+        families: ``(AF_INET6, AF_INET)``, or one of them.
+        put: called from any thread with each :class:`Answer`, then exactly once with None (the
+            search has ended) or with the exception.  Not after ``cancel()``, except for a call
+            that was about to be made.
+
+    Returns:
+        A ticket; ``cancel()`` says that nobody waits any more.
+    """
+    own: Callable[[str, Sequence[int], Put], Any] | None = getattr(resolver, "submit_name", None)
+    if own is not None:
+        return own(name, families, put)
+    from .loop_thread import SHARED as LOOP
+
+    return LOOP.submit(resolver, name, families, put)

@@ -1,0 +1,178 @@
+"""One event loop in a daemon thread, for resolvers that programs without a loop use.
+
+A resolver may keep much per loop (a channel with its descriptors and a thread, say), so it is one
+loop for all of them, not one per name.  The thread starts with the first search and ends, with
+its loop, some seconds after the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+from .base import lookup_name, not_resolved
+from .fork import renew_in_child
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Task
+    from collections.abc import Sequence
+
+    from .base import Answer, Put, Resolver
+
+__all__ = ["SHARED", "LoopThread"]
+
+logger = logging.getLogger("aioconnect.resolve")
+
+IDLE = 5.0
+
+
+class LoopThread:
+    """A loop in a daemon thread, made when it is needed.
+
+    Args:
+        idle: seconds without a search after which the loop is closed and the thread ends.
+    """
+
+    def __init__(self, idle: float = IDLE) -> None:
+        self._patience = idle
+        self.renew()
+        renew_in_child(self)
+
+    def renew(self) -> None:
+        """Begin anew, without a thread: what a forked child does."""
+        self._lock = threading.Lock()
+        self._given: list[Search] = []  # not yet begun
+        self._loop: AbstractEventLoop | None = None  # while it takes searches
+        self._starting = False
+
+    def submit(self, resolver: Resolver, name: str, families: Sequence[int], put: Put) -> Search:
+        """Begin a search; see :func:`aioconnect.resolve.threads.submit_name`."""
+        search = Search(self, resolver, name, families, put)
+        with self._lock:
+            self._given.append(search)
+            loop = self._loop
+            if loop is not None:
+                loop.call_soon_threadsafe(self._begin)
+                return search
+            starts, self._starting = not self._starting, True
+        if starts:
+            thread = threading.Thread(
+                target=self._run, name="aioconnect-resolver-loop", daemon=True
+            )
+            try:
+                thread.start()
+            except RuntimeError as exc:  # RLIMIT_NPROC, or no memory for its stack
+                self._fail(not_resolved(socket.EAI_MEMORY, str(exc), name, families[0]))
+        return search
+
+    def cancel(self, search: Search) -> None:
+        """Wait no longer; see :meth:`Search.cancel`."""
+        with self._lock:
+            search.put = _nobody
+            if search in self._given:
+                self._given.remove(search)
+            elif self._loop is not None and search.task is not None:
+                self._loop.call_soon_threadsafe(search.task.cancel)
+
+    # In the thread -------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except OSError as exc:  # no descriptor for the loop
+            self._fail(exc)
+
+    async def _main(self) -> None:
+        self._searches: set[Task[None]] = set()
+        self._changed = asyncio.Event()
+        with self._lock:
+            self._loop = asyncio.get_running_loop()
+            self._starting = False
+        self._begin()
+        while True:
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(None if self._searches else self._patience):
+                    await self._changed.wait()
+            except TimeoutError:
+                with self._lock:
+                    if not self._given and not self._searches:
+                        self._loop = None
+                        return
+
+    def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            given, self._given = self._given, []
+            for search in given:
+                task = loop.create_task(search.run(), name=f"aioconnect: look up {search.name}")
+                search.task = task
+                self._searches.add(task)
+                task.add_done_callback(self._ended)
+        self._changed.set()
+
+    def _ended(self, task: Task[None]) -> None:
+        self._searches.discard(task)
+        self._changed.set()
+
+    def _fail(self, error: OSError) -> None:
+        with self._lock:
+            self._starting, self._loop = False, None
+            given, self._given = self._given, []
+        for search in given:
+            search.tell(error)
+
+
+class Search:
+    """One search, and whoever waits for it."""
+
+    __slots__ = ("_families", "_resolver", "_thread", "name", "put", "task")
+
+    def __init__(
+        self,
+        thread: LoopThread,
+        resolver: Resolver,
+        name: str,
+        families: Sequence[int],
+        put: Put,
+    ) -> None:
+        self._thread = thread
+        self._resolver = resolver
+        self._families = families
+        self.name = name
+        self.put = put
+        self.task: Task[None] | None = None
+
+    def cancel(self) -> None:
+        """Wait no longer; the search is cancelled."""
+        self._thread.cancel(self)
+
+    async def run(self) -> None:
+        """Search, and hand out what comes."""
+        try:
+            async for answer in lookup_name(self._resolver, self.name, self._families):
+                self.tell(answer)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as exc:
+            self.tell(exc.with_traceback(None) if isinstance(exc, OSError) else exc)
+        else:
+            self.tell(None)
+
+    def tell(self, item: Answer | BaseException | None) -> None:
+        """Hand out one answer, or the end."""
+        try:
+            self.put(item)
+        except Exception:
+            logger.exception("what waited for %r failed", self.name)
+
+
+def _nobody(_: Answer | BaseException | None) -> None:
+    pass
+
+
+SHARED = LoopThread()
+"""The loop of the whole process; it does not exist before the first search."""
