@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     Network: TypeAlias = str | IPv4Address | IPv4Network | IPv6Address | IPv6Network
 
-__all__ = ["AddressPolicy", "NamedEndpoint", "Verdict"]
+__all__ = ["AddressPolicy", "AddressPolicyLike", "NamedEndpoint", "Verdict"]
 
 _AF_INET, _AF_INET6, _AF_UNIX = int(socket.AF_INET), int(socket.AF_INET6), int(socket.AF_UNIX)
 _STREAM = int(socket.SOCK_STREAM)
@@ -338,6 +338,18 @@ class NamedEndpoint(tuple[int, int, int, str, Any]):  # noqa: SLOT001  # a tuple
         self = cls((family, kind, protocol, canonical_name, address))
         self.name = name
         return self
+
+
+AddressPolicyLike: TypeAlias = "Callable[[NamedEndpoint], Verdict | bool | str | None]"
+"""What ``address_policy=`` takes."""
+
+
+def is_asynchronous(policy: object) -> bool:
+    """Tell whether calling a policy would only begin something that has to be awaited."""
+    from inspect import isasyncgenfunction, iscoroutinefunction
+
+    functions = (policy, getattr(policy, "__call__", None))  # noqa: B004  # the bound method
+    return any(iscoroutinefunction(each) or isasyncgenfunction(each) for each in functions)
 
 
 def refusal(policy: Callable[[Any], object], endpoint: Endpoint) -> str | None:

@@ -17,7 +17,8 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from . import table
-from .errors import KEPT_ATTEMPTS, OTHER, CertificateError, ConnectError, Help, rank
+from .errors import KEPT_ATTEMPTS, OTHER, CertificateError, ConnectError, Help, PolicyDenied, rank
+from .text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,9 @@ _DEPENDS = {
     errno.EOPNOTSUPP,
 }
 """What has several causes, also on IP sockets."""
+
+RULE = 200
+"""Characters of a policy's words that an error keeps."""
 
 PLAIN = frozenset(
     number
@@ -162,6 +166,8 @@ def from_exception(
     text = exc.strerror or (str(exc.args[0]) if exc.args else "") or type(exc).__name__
     text = text if isinstance(text, str) else str(text)
     error = _make(cause, number, text, stage, address, family, elapsed, target)
+    if isinstance(error, PolicyDenied):
+        error.rule = safe(text, RULE)
     if isinstance(error, CertificateError):
         error.verify_code = getattr(exc, "verify_code", 0)
         error.verify_message = getattr(exc, "verify_message", "")
@@ -226,6 +232,15 @@ def connected_to_itself(*, address: Any, family: int, elapsed: float = 0.0) -> C
     """Build the error for a TCP socket that met itself (simultaneous open, RFC 9293 3.5)."""
     number = errno.ECONNREFUSED
     return _make(table.SELF, number, _strerror(number), "verify", address, family, elapsed)
+
+
+def denied(rule: str, *, target: str = "", address: Any = None, family: int = 0) -> ConnectError:
+    """Build the error for what the program's own policy denies; ``rule`` is why."""
+    rule = safe(rule, RULE)
+    text = f"Denied by policy: {rule}"
+    error = _make(table.FORBIDDEN, errno.EACCES, text, "policy", address, family, 0.0, target)
+    error.__dict__["rule"] = rule
+    return error
 
 
 def not_a_target(said: str) -> ConnectError:

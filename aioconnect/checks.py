@@ -27,6 +27,7 @@ __all__ = [
     "local_addr",
     "optional_span",
     "plain_addresses",
+    "policy",
     "socket_options",
     "socket_type",
     "span",
@@ -167,6 +168,21 @@ def function(name: str, value: Any) -> Any:
     """Return what can be called, or None."""
     if value is not None and not callable(value):
         raise TypeError(f"{name} is not callable: {value!r}")
+    return value
+
+
+def policy(name: str, value: Any) -> Any:
+    """Return a function that answers at once, or None."""
+    if value is None:
+        return None
+    if isinstance(value, type):
+        raise TypeError(f"{name} is an object, not a class: {value!r}")
+    if not callable(value):
+        raise TypeError(f"{name} is not callable: {value!r}")
+    from . import address_policy  # loaded now, as long as there are descriptors to load it with
+
+    if address_policy.is_asynchronous(value):
+        raise TypeError(f"{name} answers at once: it is no async function, as {value!r} is")
     return value
 
 

@@ -67,8 +67,10 @@ class Dialer(Options):
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.  It returns an
             unconnected socket, which the library then owns; an ``OSError`` from it is a failed
             attempt.  Default None.
-        address_policy: called with the 5-tuple that is about to be dialled, whoever named it.  An
-            ``OSError`` from it (``PermissionError``, say) forbids this address.  Default None.
+        address_policy: which addresses may be dialled.  An ``AddressPolicy``, or a function that is
+            called with the endpoint of each attempt before its socket is made: a numeric 5-tuple
+            with the ``name`` that was looked up.  None, True and a ``Verdict`` that allows are a
+            yes; anything else is a no, and so is an ``OSError``.  Default None.
         on_event: called with each event (``aioconnect.events``).  It only observes: an
             ``Exception`` in it is logged and dropped.  Default None.
 
@@ -112,7 +114,7 @@ class Dialer(Options):
             socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is
                 bound.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
-            address_policy: called with the 5-tuple that is about to be dialled, whoever named it.
+            address_policy: which addresses may be dialled.
             on_event: called with each event (``aioconnect.events``).
 
         Raises:
@@ -180,7 +182,7 @@ class Dialer(Options):
             socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is
                 bound.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
-            address_policy: called with the 5-tuple that is about to be dialled, whoever named it.
+            address_policy: which addresses may be dialled.
             on_event: called with each event (``aioconnect.events``).
 
         Returns:
@@ -245,7 +247,7 @@ class Dialer(Options):
             socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is
                 bound.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
-            address_policy: called with the 5-tuple that is about to be dialled, whoever named it.
+            address_policy: which addresses may be dialled.
             on_event: called with each event (``aioconnect.events``).
 
         Returns:
@@ -383,8 +385,10 @@ async def connect(
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.  It returns an
             unconnected socket, which the library then owns; an ``OSError`` from it is a failed
             attempt.  Default None.
-        address_policy: called with the 5-tuple that is about to be dialled, whoever named it.  An
-            ``OSError`` from it (``PermissionError``, say) forbids this address.  Default None.
+        address_policy: which addresses may be dialled.  An ``AddressPolicy``, or a function that is
+            called with the endpoint of each attempt before its socket is made: a numeric 5-tuple
+            with the ``name`` that was looked up.  None, True and a ``Verdict`` that allows are a
+            yes; anything else is a no, and so is an ``OSError``.  Default None.
         on_event: called with each event (``aioconnect.events``).  It only observes: an
             ``Exception`` in it is logged and dropped.  Default None.
 

@@ -46,6 +46,7 @@ __all__ = [
     "PathNotFound",
     "PathUnusable",
     "PeerClosed",
+    "PolicyDenied",
     "PortsExhausted",
     "ProtocolError",
     "SocketBusy",
@@ -270,6 +271,21 @@ class DeadlineExceeded(TimedOut):
 
 class AccessDenied(ConnectError, PermissionError):
     """File mode, firewall or security policy forbids it (EACCES, EPERM)."""
+
+
+class PolicyDenied(AccessDenied):
+    """The program itself forbids it: its ``address_policy``, or its ``allowed_names``.
+
+    Attributes:
+        rule: what denied it, in the words of the policy: ``"10.0.0.0/8 (private use)"``.
+    """
+
+    rule: str = ""
+
+    @cached_property
+    def hint(self) -> str:
+        """The rule that denied it."""
+        return f"the policy says: {self.rule}" if self.rule else super().hint
 
 
 class HostUnreachable(ConnectError):

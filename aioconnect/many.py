@@ -175,8 +175,7 @@ def connect_many(
         socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is bound
             (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
-        address_policy: called with the 5-tuple that is about to be dialled, whoever named it
-            (default None).
+        address_policy: which addresses may be dialled (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
     A retry policy holds per target.

@@ -208,11 +208,14 @@ OPTIONS = (
     ),
     Option(
         "address_policy",
-        "Callable[[Endpoint], object] | None",
+        "AddressPolicyLike | None",
         None,
-        checks.function,
-        "called with the 5-tuple that is about to be dialled, whoever named it.  An ``OSError`` "
-        "from it (``PermissionError``, say) forbids this address.",
+        checks.policy,
+        "which addresses may be dialled.  An ``AddressPolicy``, or a function that is called with "
+        "the endpoint of each attempt before its socket is made: a numeric 5-tuple with the "
+        "``name`` that was looked up.  None, True and a ``Verdict`` that allows are a yes; "
+        "anything else is a no, and so is an ``OSError``.",
+        kept="Callable[[Any], object] | None",
     ),
     Option(
         "on_event",
@@ -357,9 +360,11 @@ class Options:
     """Called with a ``getaddrinfo`` 5-tuple for each attempt.  It returns an unconnected socket,
     which the library then owns; an ``OSError`` from it is a failed attempt."""
 
-    address_policy: Callable[[Endpoint], object] | None
-    """Called with the 5-tuple that is about to be dialled, whoever named it.  An ``OSError`` from
-    it (``PermissionError``, say) forbids this address."""
+    address_policy: Callable[[Any], object] | None
+    """Which addresses may be dialled.  An ``AddressPolicy``, or a function that is called with the
+    endpoint of each attempt before its socket is made: a numeric 5-tuple with the ``name`` that was
+    looked up.  None, True and a ``Verdict`` that allows are a yes; anything else is a no, and so is
+    an ``OSError``."""
 
     on_event: Callable[[Event], object] | None
     """Called with each event (``aioconnect.events``).  It only observes: an ``Exception`` in it is

@@ -22,7 +22,7 @@ STOPPED = {
 }
 """Why no further round was begun, in words; other reasons stand for themselves."""
 
-_PREPOSITIONS = frozenset({"at", "by", "for", "from", "to", "with", "of", "dial", "reach"})
+_PREPOSITIONS = frozenset({"at", "by", "for", "from", "to", "with", "of", "reach"})
 
 
 def sentence(

@@ -39,6 +39,7 @@ from .errors import (
     PathNotFound,
     PathUnusable,
     PeerClosed,
+    PolicyDenied,
     PortsExhausted,
     ProtocolError,
     SocketBusy,
@@ -106,7 +107,9 @@ _ACCESS = Cause(
     3,
 )
 ACCESS_PATH = _ACCESS.but(hint="does this user have write permission on the socket file?")
-FORBIDDEN = _ACCESS.but(phrase="forbidden to dial", hint="the address policy refuses it")
+FORBIDDEN = _ACCESS.but(
+    type=PolicyDenied, phrase="denied by policy for", hint="does the address policy allow it?"
+)
 _HOST = Cause(
     "host_unreachable",
     HostUnreachable,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
     from typing import Any, Generic, TypeAlias, TypeVar
 
+    from .address_policy import AddressPolicyLike
     from .dialer import Dialer
     from .events import Event
     from .many import AnyTarget, ConnectMany
@@ -48,7 +49,7 @@ class TargetOptions(TypedDict, total=False):
     interleave: int
     socket_options: Iterable[SocketOption] | None
     socket_factory: Callable[[Endpoint], socket.socket] | None
-    address_policy: Callable[[Endpoint], object] | None
+    address_policy: AddressPolicyLike | None
     on_event: Callable[[Event], object] | None
 
 
@@ -108,7 +109,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> socket.socket: ...
 
@@ -132,7 +133,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> None: ...
 
@@ -156,7 +157,7 @@ if TYPE_CHECKING:
         interleave: int = ...,
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
-        address_policy: Callable[[Endpoint], object] | None = ...,
+        address_policy: AddressPolicyLike | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> DialerT: ...
 
@@ -191,7 +192,7 @@ if TYPE_CHECKING:
         interleave: int = ...,
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
-        address_policy: Callable[[Endpoint], object] | None = ...,
+        address_policy: AddressPolicyLike | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]: ...
 
@@ -226,7 +227,7 @@ if TYPE_CHECKING:
         interleave: int = ...,
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
-        address_policy: Callable[[Endpoint], object] | None = ...,
+        address_policy: AddressPolicyLike | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> tuple[asyncio.Transport, ProtocolT]: ...
 
@@ -260,7 +261,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]: ...
 
@@ -294,7 +295,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> tuple[asyncio.Transport, ProtocolT]: ...
 
@@ -319,7 +320,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> socket.socket: ...
 
@@ -349,7 +350,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> ConnectMany: ...
 
@@ -374,7 +375,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> float: ...
 

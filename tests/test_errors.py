@@ -21,6 +21,7 @@ from aioconnect import causes, errors, sentence
 from aioconnect.causes import (
     combine,
     connected_to_itself,
+    denied,
     from_errno,
     from_exception,
     timed_out,
@@ -51,6 +52,7 @@ from aioconnect.errors import (
     PathNotFound,
     PathUnusable,
     PeerClosed,
+    PolicyDenied,
     PortsExhausted,
     ProtocolError,
     SocketBusy,
@@ -217,7 +219,7 @@ ROWS = [
     Row("EISCONN", SocketUnusable, OSError, "is_connected", NOTHING, "one connect"),
     Row("EACCES", AccessDenied, PermissionError, "access_denied", OTHER, "firewall"),
     Row("EACCES", AccessDenied, PermissionError, "access_denied", OTHER, "socket file", UNIX),
-    Row("EACCES", AccessDenied, PermissionError, "access_denied", OTHER, "policy", stage="policy"),
+    Row("EACCES", PolicyDenied, PermissionError, "access_denied", OTHER, "policy", stage="policy"),
     Row("EPERM", AccessDenied, PermissionError, "access_denied", OTHER, "security policy"),
     Row("ENOENT", PathNotFound, FileNotFoundError, "path_not_found", SAME, "started", UNIX),
     Row("ENOTDIR", NotADirectory, NotADirectoryError, "not_a_directory", NOTHING, "path", UNIX),
@@ -386,6 +388,39 @@ def test_a_tls_error_is_not_taken_for_the_errno_of_its_number(kind: type[ssl.SSL
         assert error.errno == number
         assert error.stage == "tls"
         assert "handshake failure" in str(error)
+
+
+def test_a_denial_says_by_which_rule() -> None:
+    """In the words of the policy, wherever it found them."""
+    error = denied("10.0.0.0/8 (private use)", address=V4, family=socket.AF_INET)
+    assert type(error) is PolicyDenied
+    assert isinstance(error, PermissionError)
+    assert (error.errno, error.stage, error.code) == (errno.EACCES, "policy", "access_denied")
+    assert (error.rule, error.help) == ("10.0.0.0/8 (private use)", OTHER)
+    assert str(error) == (
+        "cannot connect to 10.0.0.1:5432: denied by policy (0.0 s): "
+        "the policy says: 10.0.0.0/8 (private use)"
+    )
+    raised = from_exception(PermissionError("tenant 7 may not"), stage="policy", address=V4)
+    assert type(raised) is PolicyDenied
+    assert raised.rule == "tenant 7 may not"
+    assert raised.hint == "the policy says: tenant 7 may not"
+    other = from_exception(PermissionError("a firewall"), stage="connect", address=V4)
+    assert type(other) is AccessDenied
+    other = from_exception(OSError(errno.EMFILE, "none left"), stage="policy", address=V4)
+    assert not isinstance(other, PolicyDenied)
+
+
+def test_the_words_of_a_policy_are_bounded_and_printable() -> None:
+    """They may repeat what a stranger sent."""
+    for words in ("x" * 1_000_000, "\x1b[31m" * 100_000, "\u202e\ud800\n" * 1000):
+        made = denied(words, address=V4)
+        raised = from_exception(PermissionError(words), stage="policy", address=V4)
+        for error in (made, raised):
+            assert len(error.rule) <= 200
+            assert len(str(error)) < 400
+            assert str(error).isascii()
+            assert str(error).isprintable()
 
 
 def test_a_refused_certificate_has_its_own_class_and_keeps_the_verdict() -> None:
@@ -811,6 +846,7 @@ def specimens() -> dict[str, ConnectError]:
     certificate = ssl.SSLCertVerificationError(1, "self-signed")
     certificate.verify_code, certificate.verify_message = 18, "self-signed certificate"
     made["certificate"] = from_exception(certificate, stage="tls", address=V6)
+    made["policy"] = denied("10.0.0.0/8 (private use)", address=V4, family=socket.AF_INET)
     made["tls"] = from_exception(ssl.SSLError(1, "wrong version"), stage="tls", address=V4)
     made["itself"] = connected_to_itself(address=V4, family=socket.AF_INET)
     made["breaker"] = causes.circuit_open("db:1", 2.5)
@@ -840,7 +876,7 @@ def test_copies_say_and_hold_all_that_the_original_does(copier: Any) -> None:
 FIELDS = (
     *("errno", "strerror", "args", "code", "hint", "help", "target", "address", "family", "stage"),
     *("count", "elapsed", "stopped", "retry_after", "__notes__", "verify_code", "verify_message"),
-    "__suppress_context__",
+    *("rule", "__suppress_context__"),
 )
 
 
