@@ -22,6 +22,9 @@ STOPPED = {
 }
 """Why no further round was begun, in words; other reasons stand for themselves."""
 
+MOST_CAUSES = 8
+"""How many causes a sentence names: each attempt may have failed in words of its own."""
+
 _PREPOSITIONS = frozenset({"at", "by", "for", "from", "to", "with", "of", "reach"})
 
 
@@ -60,11 +63,13 @@ def _causes(target: str, facts: Iterable[Fact]) -> str:
         if text and text not in shown:
             shown.append(text)
     said = []
-    for phrase, addresses in by_phrase.items():
+    for phrase, addresses in [*by_phrase.items()][:MOST_CAUSES]:
         if (len(by_phrase) == 1 and _is_said(target, addresses)) or not addresses:
             said.append(_without_preposition(phrase))
         else:
             said.append(f"{phrase} {_enumerate(addresses)}")
+    if len(by_phrase) > MOST_CAUSES:
+        said.append(f"{len(by_phrase) - MOST_CAUSES} other causes")
     return "; ".join(said)
 
 

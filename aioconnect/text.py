@@ -19,7 +19,7 @@ def format_host(address: Any) -> str:
             return ""
         host = safe(str(address[0]))
         if len(address) >= 4 and address[3] and "%" not in host:
-            host = f"{host}%{address[3]}"
+            host = f"{host}%{safe(str(address[3]))}"
         return host
     if isinstance(address, bytes):
         address = address.decode("utf-8", "backslashreplace")

@@ -775,6 +775,17 @@ def test_the_sentence_says_why_no_further_round_was_begun() -> None:
         assert error.stopped == reason
 
 
+def test_a_sentence_names_eight_causes_at_most() -> None:
+    """Each of many peers may fail in words of its own."""
+    errors = [
+        from_exception(ssl.SSLError(1, f"{number} {'x' * 200}"), stage="tls", address=V4)
+        for number in range(64)
+    ]
+    text = str(combine([attempt(error) for error in errors], target="db:1", elapsed=1))
+    assert "56 other causes" in text
+    assert len(text) < 2000
+
+
 HOSTILE = {
     "escape": "evil\x1b[31m\x1b]0;title\x07",
     "newline": "evil\nERROR root: pwned\r\n",
@@ -791,6 +802,7 @@ def test_host_text_cannot_write_to_a_terminal_or_a_log(text: str) -> None:
     for family, address in [
         (socket.AF_INET, text),  # a name that was looked up
         (socket.AF_INET, (text, 80)),
+        (socket.AF_INET6, ("fe80::1", 80, 0, text)),
         (socket.AF_UNIX, f"/{text}"),
         (socket.AF_UNIX, f"\0{text}"),
         (socket.AF_UNIX, text.encode("utf-8", "surrogatepass")),
