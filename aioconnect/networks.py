@@ -20,7 +20,7 @@ _Said = TypeVar("_Said")
 
 _AF_INET, _AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)
 _LENGTH = re.compile(r"[0-9]{1,3}", re.ASCII)
-_WIDTH = {_AF_INET: 32, _AF_INET6: 128}
+_BITS = {_AF_INET: 32, _AF_INET6: 128}
 
 
 def number(family: int, address: str) -> int:
@@ -51,7 +51,7 @@ class Block(NamedTuple):
     @property
     def last(self) -> int:
         """Its last address, as a number."""
-        return self.first | (1 << _WIDTH[self.family] - self.length) - 1
+        return self.first | (1 << _BITS[self.family] - self.length) - 1
 
     @classmethod
     def read(cls, text: str) -> Block:
@@ -62,7 +62,7 @@ class Block(NamedTuple):
         """
         address, slash, digits = text.partition("/")
         family = _AF_INET6 if ":" in address else _AF_INET
-        width = _WIDTH[family]
+        width = _BITS[family]
         try:
             first = number(family, address)
         except ValueError:
@@ -77,7 +77,7 @@ class Block(NamedTuple):
         return cls(family, first, length)
 
     def __str__(self) -> str:
-        packed = self.first.to_bytes(_WIDTH[self.family] // 8, "big")
+        packed = self.first.to_bytes(_BITS[self.family] // 8, "big")
         return f"{socket.inet_ntop(self.family, packed)}/{self.length}"
 
 

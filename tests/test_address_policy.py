@@ -406,7 +406,7 @@ def test_a_long_list_takes_no_longer_to_ask() -> None:
     policy = AddressPolicy.public(deny=blocked)
     assert not policy.check("8.1.2.3")
     assert policy.check("8.1.2.128")
-    assert len(policy._ipv4[0]) < 20_100
+    assert len(policy._rules._ipv4[0]) < 20_100
 
 
 # Ports, datagrams, Unix sockets -------------------------------------------------------------------

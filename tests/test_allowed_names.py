@@ -105,7 +105,7 @@ def test_names_below_and_names_themselves(names: list[str], below: list[bool], n
         (["**"], ValueError, "not a host name"),
         (["*.192.0.2.1"], ValueError, "nothing below it"),
         (["127.1"], ValueError, "four decimal numbers"),
-        (["example.com:80"], ValueError, "not an IPv6 address"),
+        (["example.com:80"], ValueError, "has a port already"),
         (["http://example.com"], ValueError, "allowed_names"),
         (["a b"], ValueError, "control character or a space"),
         (["user@example.com"], ValueError, "user information"),
