@@ -38,7 +38,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .address_rules import PREFIX, Given, Rules, Verdict
+from .address_rules import PREFIX, PolicyArguments, Rules, Verdict
 from .networks import number
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class AddressPolicy:
 
     __slots__ = ("_given", "_ports", "_rules")
 
-    _given: Given
+    _given: PolicyArguments
     _ports: frozenset[int] | None
     _rules: Rules
 
@@ -116,7 +116,7 @@ class AddressPolicy:
             ValueError: an entry is not a network, or has bits set behind its length.
             TypeError: an argument has a wrong type.
         """
-        return cls._of(Given.checked(True, allow, deny, nat64, ports, datagram))
+        return cls._of(PolicyArguments.checked(True, allow, deny, nat64, ports, datagram))
 
     @classmethod
     def only(
@@ -145,7 +145,7 @@ class AddressPolicy:
         """
         if not allow:
             raise ValueError("AddressPolicy.only() without an address would allow nothing")
-        return cls._of(Given.checked(False, allow, deny, nat64, ports, datagram))
+        return cls._of(PolicyArguments.checked(False, allow, deny, nat64, ports, datagram))
 
     def check(self, address: str, port: int | None = None, *, type: int = _STREAM) -> Verdict:
         """Judge one address.  Nothing is looked up or opened.
@@ -206,7 +206,7 @@ class AddressPolicy:
     # A value -------------------------------------------------------------------------------------
 
     @classmethod
-    def _of(cls, given: Given) -> AddressPolicy:
+    def _of(cls, given: PolicyArguments) -> AddressPolicy:
         self = object.__new__(cls)
         fill = object.__setattr__
         fill(self, "_given", given)

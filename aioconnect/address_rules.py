@@ -64,7 +64,7 @@ class Rules:
 
     __slots__ = ("_ipv4", "_ipv6", "_paths")
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: PolicyArguments) -> None:
         self._ipv4, self._ipv6 = _tables(given.registries, given.allow, given.deny, given.nat64)
         self._paths = _paths(given.allow, given.deny)
 
@@ -109,7 +109,7 @@ def _has_dots(path: str) -> bool:
 # Reading what a program gives ---------------------------------------------------------------------
 
 
-class Given(NamedTuple):
+class PolicyArguments(NamedTuple):
     """The arguments of a policy, checked and in one spelling."""
 
     registries: bool
@@ -128,7 +128,7 @@ class Given(NamedTuple):
         nat64: Iterable[Network],
         ports: Iterable[int] | None,
         datagram: bool,
-    ) -> Given:
+    ) -> PolicyArguments:
         """Check them.
 
         Raises:
