@@ -43,6 +43,7 @@ from .errors import (
     PolicyDenied,
     PortsExhausted,
     ProtocolError,
+    ProxyError,
     SocketBusy,
     SocketUnusable,
     TimedOut,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from . import blocking, many, resolve, retry, supervise
     from .address_policy import AddressPolicy, NamedEndpoint, Verdict
     from .many import ConnectMany, ConnectResult, connect_many
+    from .proxy import Proxy
     from .ready import wait_until_ready
     from .resolve import Answer, Resolver
     from .supervise import Supervisor
@@ -107,6 +109,8 @@ __all__ = [
     "PolicyDenied",
     "PortsExhausted",
     "ProtocolError",
+    "Proxy",
+    "ProxyError",
     "Resolver",
     "SocketBusy",
     "SocketUnusable",
@@ -143,6 +147,7 @@ _LAZY_NAMES = {
     "ConnectOptions": "typed",
     "ConnectResult": "many",
     "NamedEndpoint": "address_policy",
+    "Proxy": "proxy",
     "Resolver": "resolve",
     "Supervisor": "supervise",
     "Verdict": "address_policy",

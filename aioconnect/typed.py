@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     from .address_policy import AddressPolicyLike
     from .dialer import Dialer
     from .events import Event
+    from .handshake import Handshake
     from .many import AnyTarget, ConnectMany
+    from .proxy import Proxy
     from .resolve.base import Resolver
     from .retry import Breaker, Budget, PolicyLike
     from .targets import Endpoint, TargetLike
 
     LocalAddress: TypeAlias = tuple[str, int] | str
     SocketOption: TypeAlias = tuple[int, int, int | bytes]
+    ProxyLike: TypeAlias = Proxy | str
 
     DialerT = TypeVar("DialerT", bound=Dialer)
     ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
@@ -50,6 +53,8 @@ class TargetOptions(TypedDict, total=False):
     socket_options: Iterable[SocketOption] | None
     socket_factory: Callable[[Endpoint], socket.socket] | None
     address_policy: AddressPolicyLike | None
+    proxy: ProxyLike | None
+    handshake: Handshake | None
     on_event: Callable[[Event], object] | None
 
 
@@ -110,6 +115,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> socket.socket: ...
 
@@ -134,6 +141,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> None: ...
 
@@ -158,6 +167,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: AddressPolicyLike | None = ...,
+        proxy: ProxyLike | None = ...,
+        handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> DialerT: ...
 
@@ -193,6 +204,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: AddressPolicyLike | None = ...,
+        proxy: ProxyLike | None = ...,
+        handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]: ...
 
@@ -228,6 +241,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: AddressPolicyLike | None = ...,
+        proxy: ProxyLike | None = ...,
+        handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> tuple[asyncio.Transport, ProtocolT]: ...
 
@@ -262,6 +277,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]: ...
 
@@ -296,6 +313,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> tuple[asyncio.Transport, ProtocolT]: ...
 
@@ -321,6 +340,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> socket.socket: ...
 
@@ -351,6 +372,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> ConnectMany: ...
 
@@ -376,6 +399,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> float: ...
 
