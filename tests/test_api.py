@@ -243,6 +243,7 @@ FLOORS = [
         *("text", "terms", "sentence", "failure", "errors", "table_kernel", "table_others"),
         *("causes", "events", "about", "ssl_errors", "table_proxies", "targets", "proxy", "via"),
         *("checks", "keywords", "options", "signatures", "typed"),
+        *("address_policy", "address_rules", "allowed_names", "networks", "special_addresses"),
     },
     {"race", "retry", "instants", "spans"},
     {"driver", "attempt", "handshake", "stages", "own_socket", "wait", "resolve"},
