@@ -43,7 +43,6 @@ __all__ = [
     "close",
     "error_of",
     "finish",
-    "is_local",
     "with_scope",
 ]
 
@@ -91,27 +90,30 @@ def begin(endpoint: Endpoint, options: Options, tries: int = 1) -> tuple[int, An
     try:
         if family == _AF_INET6 and type(address[3]) is str:
             address = with_scope(address)
-        stage = "policy"
-        if options.address_policy is not None:
-            options.address_policy((family, kind, proto, "", address))
-        stage = "socket"
-        if options.socket_factory is None:
+        if not options.custom:
             sock = socket.socket(family, kind | _NONBLOCK, proto)
             if not _NONBLOCK:
                 sock.setblocking(False)
         else:
-            sock = _from_factory((family, kind, proto, "", address), options)
-        if options.socket_options:
+            stage = "policy"
+            if options.address_policy is not None:
+                options.address_policy((family, kind, proto, "", address))
+            stage = "socket"
+            if options.socket_factory is None:
+                sock = socket.socket(family, kind | _NONBLOCK, proto)
+                sock.setblocking(False)
+            else:
+                sock = _from_factory((family, kind, proto, "", address), options)
             for option in options.socket_options:
                 sock.setsockopt(*option)
-        if options.local_addr is not None:
-            stage = "bind"
-            _bind(sock, family, options.local_addr)
+            if options.local_addr is not None:
+                stage = "bind"
+                _bind(sock, family, options.local_addr)
         stage = "connect"
         number = sock.connect_ex(address)
         if number in UNDERWAY and SECOND_LOOK:
             number = look_again(sock, family, address, number)
-        if not number and (options.socket_options or options.socket_factory is not None):
+        if not number and options.custom:
             number = _proved(sock)
         if not number:
             # A socket whose own port is the one it dialled may have met itself; the peer tells.
@@ -153,12 +155,7 @@ def finish(
     family, _, proto, _, address = endpoint
     # Writable without an error or a hang-up: a TCP socket of ours is connected (tcp_poll in the
     # kernel reports nothing in SYN_SENT).  Options and factories can make it mean less.
-    certain = (
-        mask == WRITE
-        and proto == _TCP
-        and not options.socket_options
-        and options.socket_factory is None
-    )
+    certain = mask == WRITE and proto == _TCP and not options.custom
     number = 0 if certain else wait.outcome(sock)
     if number == 0:
         try:
@@ -179,16 +176,11 @@ def error_of(attempt: Attempt) -> ConnectError:
     Most calls in which an attempt fails connect in the end, and then nobody asks.
     """
     error = attempt.error
-    if isinstance(error, int):
+    if type(error) is int:
         family, _, _, _, address = attempt.endpoint
         error = causes.from_errno(error, stage="connect", address=address, family=family)
     error.elapsed = attempt.ended - attempt.started
     return error  # type: ignore[no-any-return]
-
-
-def is_local(cause: Any) -> bool:
-    """Whether an attempt failed only because a local resource ran out."""
-    return not isinstance(cause, int) and causes.is_local(cause)
 
 
 def close(sock: socket.socket) -> None:
@@ -354,7 +346,7 @@ def _cause(
     dialled: tuple[int, Any, Endpoint], options: Options, stage: Stage, cause: OSError | int
 ) -> Any:
     """Return the errno if it says all, else the error."""
-    if isinstance(cause, int) and cause in causes.PLAIN:
+    if type(cause) is int and cause in causes.PLAIN:
         return cause
     family, numeric, endpoint = dialled
     number = cause if isinstance(cause, int) else cause.errno

@@ -18,6 +18,7 @@ from . import causes, lookups
 from .driver import WRITE, Driven
 from .log import logger
 from .race import first_wait
+from .round import WATCHED
 from .rounds import Rounds
 from .stages import Stage
 
@@ -81,8 +82,6 @@ class Call(Driven):
         options: Options,
         stages: Sequence[Stage] = (),
     ) -> None:
-        self.future = self.slot = None
-        self.items = _NOTHING
         self.result: Any = None
         self.error: ConnectError | None = None
         self._driver = driver
@@ -92,7 +91,6 @@ class Call(Driven):
         self._begun = False
         self._first: socket.socket | None = None  # of the first attempt, while it is pending
         self._rounds: Rounds | None = None
-        self._won: tuple[Target, Any] | None = None
         self.started = driver.clock()
         self.deadline = self.started + options.timeout
 
@@ -109,8 +107,10 @@ class Call(Driven):
     @property
     def won(self) -> tuple[Target, Any]:
         """The target and the address that the result is connected to."""
-        won = self._won
-        return (self._targets[0], self._endpoints[0][4]) if won is None else won
+        try:
+            return self._won
+        except AttributeError:  # there were no rounds: the first attempt has succeeded
+            return self._targets[0], self._endpoints[0][4]
 
     def round_failed(self, failures: Sequence[AttemptFailed]) -> bool:
         """Return True if a round does not count; the call then waits for ``resume``.
@@ -132,7 +132,7 @@ class Call(Driven):
         self.deadline = min(self.deadline + lost, deadline)
         if rounds is not None:
             rounds.resume(now, self.started, self.deadline)
-        self.items = _NOTHING
+            self.items = _NOTHING
 
     # What a driver does --------------------------------------------------------------------------
 
@@ -142,15 +142,44 @@ class Call(Driven):
         Raises:
             Exception: what a hook of the caller's raised; the call must be closed then.
         """
-        if not self._begun:
-            return self._begin()
+        if self._begun:
+            return self._go_on()
+        self._begun = True
+        driver, options, targets = self._driver, self._options, self._targets
+        if driver.world is not None:
+            options = self._options = driver.world.within(options)
+        debug = logger.isEnabledFor(_DEBUG)
+        if (debug or options.hooked) and not self._admitted(options, debug):
+            return self._follow(None)
+        target = targets[0]
+        endpoints: Sequence[Endpoint] | None
+        if target.family and len(targets) == 1:
+            endpoints = target.endpoints(options.type)
+        else:
+            endpoints = lookups.known(targets, options)
+        if endpoints is None:
+            rounds = self._rounds or self._make_rounds(False)
+            return self._follow(rounds.begin())
+        self._endpoints = endpoints
+        if self._rounds is not None:
+            self._rounds.first_started(endpoints[0])
+        outcome, what = io.begin(endpoints[0], options)
+        if outcome == _CONNECTED and not self._stages and self._rounds is None:
+            self.result = what
+            return None
+        return self._settle(outcome, what)
+
+    def _go_on(self) -> float | None:
         items, self.items = self.items, _NOTHING
         if self._first is None:
             assert self._rounds is not None
             return self._follow(self._rounds.step(items))
         sock = self._first
         if not items:  # a second address is due, or the time is up: that the race decides
-            return self._enter_race(_PENDING, sock)
+            rounds = self._rounds or self._make_rounds(False)
+            until = rounds.enter(self._endpoints, WATCHED, sock)
+            self._first = None
+            return self._follow(until)
         outcome, what = io.finish(sock, self._endpoints[0], self._options, items[0][1])
         if outcome != _PENDING:
             self._first = None
@@ -183,51 +212,29 @@ class Call(Driven):
                     (self._stages[-1].undo if self._stages else io.close)(result)
             finally:
                 if rounds is not None:
-                    rounds.close(None if first is None else self._endpoints[0])
+                    rounds.close(first=first is not None)
 
     # The first attempt ---------------------------------------------------------------------------
 
-    def _begin(self) -> float | None:
-        """Dial the first address, or begin the first round."""
-        self._begun = True
-        driver, options, targets = self._driver, self._options, self._targets
-        if driver.world is not None:
-            options = self._options = driver.world.within(options)
+    def _admitted(self, options: Options, debug: bool) -> bool:
+        """Get ready for whoever observes or is asked; False if a breaker is open."""
         if options.handshake is not None:
             self._stages = (Stage("handshake", options.handshake), *self._stages)
-        observed = options.on_event is not None or logger.isEnabledFor(_DEBUG)
-        if observed or options.breaker is not None or options.budget is not None:
-            rounds = self._make_rounds(observed=observed)
-            if not rounds.admitted():
-                return self._follow(None)
-        target = targets[0]
-        endpoints: Sequence[Endpoint] | None
-        if target.family and len(targets) == 1:
-            endpoints = target.endpoints(options.type)
-        else:
-            endpoints = lookups.known(targets, options)
-        if endpoints is None:
-            rounds = self._rounds or self._make_rounds()
-            return self._follow(rounds.begin())
-        self._endpoints = endpoints
-        if self._rounds is not None:
-            self._rounds.first_started(endpoints[0])
-        outcome, what = io.begin(endpoints[0], options)
-        if outcome == _CONNECTED and not self._stages and self._rounds is None:
-            self.result = what
-            return None
-        return self._settle(outcome, what)
+        return self._make_rounds(debug).admitted()
 
     def _settle(self, outcome: int, what: Any) -> float | None:
         """Go on with the first attempt: it succeeds, waits, or enters a race."""
         if outcome == _CONNECTED and not self._stages:
             self.result = what
             if self._rounds is not None:
-                self._rounds.first_succeeded(self._endpoints[0], what)
+                self._rounds.first_succeeded(what)
             return None
         if outcome != _PENDING:
-            return self._enter_race(outcome, what)
+            rounds = self._rounds or self._make_rounds(False)
+            return self._follow(rounds.enter(self._endpoints, outcome, what))
         self._first = what
+        self.future = self.slot = None
+        self.items = _NOTHING
         try:
             self._driver.watch(self, what, WRITE)
         except OSError as exc:  # no descriptor for the loop's epoll, say
@@ -235,7 +242,8 @@ class Call(Driven):
             io.close(what)
             family, _, _, _, address = self._endpoints[0]
             error = causes.from_exception(exc, stage="wait", address=address, family=family)
-            return self._enter_race(_FAILED, error)
+            rounds = self._rounds or self._make_rounds(False)
+            return self._follow(rounds.enter(self._endpoints, _FAILED, error))
         options = self._options
         return first_wait(
             self.started,
@@ -247,15 +255,10 @@ class Call(Driven):
             options.happy_eyeballs_delay,
         )
 
-    def _enter_race(self, outcome: int, what: Any) -> float | None:
-        """Hand the first attempt over to the race."""
-        rounds = self._rounds or self._make_rounds()
-        until = rounds.enter(self._endpoints, outcome, what, watched=self._first is not None)
-        self._first = None
-        return self._follow(until)
-
-    def _make_rounds(self, *, observed: bool = False) -> Rounds:
-        self._rounds = Rounds(
+    def _make_rounds(self, debug: bool) -> Rounds:
+        self.future = self.slot = None
+        self.items = _NOTHING
+        self._rounds = rounds = Rounds(
             self._driver,
             self,
             self._targets,
@@ -263,9 +266,9 @@ class Call(Driven):
             self._stages,
             self.started,
             self.deadline,
-            observed,
+            debug,
         )
-        return self._rounds
+        return rounds
 
     def _follow(self, until: float | None) -> float | None:
         """Take over how the rounds have ended, if they have."""

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["connect_wait", "dial", "sock_connect"]
 
 
-async def dial(
-    targets: Sequence[Target], options: Options, stages: Sequence[Stage] = ()
-) -> Call:
+async def dial(targets: Sequence[Target], options: Options, stages: Sequence[Stage] = ()) -> Call:
     """Connect to one of the targets.
 
     Args:
@@ -76,7 +74,7 @@ async def dial(
 
 async def _wait_for_slot(call: Call, poller: Poller, slot: asyncio.Future[None]) -> None:
     """Wait for a turn of the loop in which few enough connect; the deadline holds."""
-    call.future = slot
+    call.future, call.slot = slot, None
     try:
         if call.deadline != inf:
             poller.wake_at(call.deadline, call)

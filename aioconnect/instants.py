@@ -34,9 +34,11 @@ class Waits(Protocol):
 class Instants:
     """The instants of many who wait, each for one."""
 
-    __slots__ = ("_count", "_heap", "_queues", "_void")
+    __slots__ = ("_count", "_heap", "_queues", "_void", "earliest")
 
     def __init__(self) -> None:
+        self.earliest = inf
+        """No instant is earlier than this; those that were may have been taken back."""
         self._queues: list[_Queue] = []
         self._heap: list[list[Any]] = []  # [instant, tie-breaker, who waits or None]
         self._void = 0  # entries of the heap whose owner waits no longer
@@ -44,6 +46,8 @@ class Instants:
 
     def add(self, when: float, waits: Waits) -> None:
         """Let ``waits`` be due at ``when``; it waits for no other instant."""
+        if when < self.earliest:
+            self.earliest = when
         best = None
         for queue in self._queues:
             if queue.last <= when and (best is None or queue.last > best.last):
@@ -116,6 +120,7 @@ class Instants:
             else:
                 heapq.heappop(heap)
                 self._void -= 1
+        self.earliest = self.first()
 
     def __len__(self) -> int:
         return sum(map(len, self._queues)) + len(self._heap) - self._void

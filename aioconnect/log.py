@@ -27,21 +27,22 @@ class Log:
     Args:
         targets: of the first round, in its order.
         hook: ``on_event``, or None.
-        observed: somebody observes: the hook, or a log of debug messages.
+        debug: events are logged as debug messages.
     """
 
-    __slots__ = ("_entries", "_hook", "_unwritten", "observed", "round", "targets")
+    __slots__ = ("_debug", "_entries", "_hook", "_unwritten", "observed", "round", "targets")
 
     def __init__(
         self,
         targets: Sequence[Target],
         hook: Callable[[events.Event], object] | None,
-        observed: bool,
+        debug: bool,
     ) -> None:
         self.targets = targets
         self.round = 1
         self._hook = hook
-        self.observed = observed
+        self._debug = debug
+        self.observed = debug or hook is not None
         self._entries: tuple[AttemptFailed, ...] = ()
         self._unwritten: tuple[Attempt, ...] = ()
 
@@ -75,7 +76,7 @@ class Log:
     def rewrite(self, failures: Sequence[AttemptFailed]) -> None:
         """Put ``failures`` in the place of this round's entries; the newest are kept."""
         kept = [failed for failed in self.attempts if failed.round != self.round]
-        self._entries = tuple([*kept, *failures][-KEPT_ATTEMPTS :])
+        self._entries = tuple([*kept, *failures][-KEPT_ATTEMPTS:])
 
     def facts(self, now: float, attempt: Attempt) -> tuple[Any, ...]:
         """Return what every event of an attempt says."""
@@ -88,7 +89,10 @@ class Log:
 
     def emit(self, event: events.Event) -> None:
         """Log an event, and tell the observer."""
-        emit(self._hook, event)
+        if self._debug:
+            logger.debug("%r", event)
+        if self._hook is not None:
+            _tell(self._hook, event)
 
     def _written(self, attempt: Attempt) -> AttemptFailed:
         error = io.error_of(attempt)
@@ -110,10 +114,15 @@ class Log:
 
 
 def emit(hook: Callable[[events.Event], object] | None, event: events.Event) -> None:
-    """Log an event, and tell the observer; an ``Exception`` in the hook is logged."""
+    """Log an event, and tell the observer, outside a call."""
     logger.debug("%r", event)
     if hook is not None:
-        try:
-            hook(event)
-        except Exception:
-            logger.exception("on_event failed for %r; the call goes on", event)
+        _tell(hook, event)
+
+
+def _tell(hook: Callable[[events.Event], object], event: events.Event) -> None:
+    """Tell the observer; an ``Exception`` in it is logged."""
+    try:
+        hook(event)
+    except Exception:
+        logger.exception("on_event failed for %r; the call goes on", event)

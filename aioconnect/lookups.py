@@ -93,13 +93,11 @@ def _resolver(options: Options) -> Any:
     return resolve.default()
 
 
-def forget(targets: Sequence[Target], options: Options) -> None:
-    """Tell the resolver that what it knows of the names may be old: every address failed."""
-    for target in targets:
-        if target.name is not None:
-            method = getattr(_resolver(options), "forget", None)
-            if method is not None:
-                method(target.name)
+def forget(name: str, options: Options) -> None:
+    """Tell the resolver that what it knows of a name may be old: every address failed."""
+    method = getattr(_resolver(options), "forget", None)
+    if method is not None:
+        method(name)
 
 
 class Name:
@@ -200,9 +198,7 @@ class Lookups:
             name.answers.append(answer)
             if answer.addresses:
                 assert _resolving is not None
-                name.endpoints = _resolving.arranged(
-                    name.answers, target.port, self._options.type
-                )
+                name.endpoints = _resolving.arranged(name.answers, target.port, self._options.type)
                 if self._log.observed:
                     self._emit(
                         events.LookupSucceeded,

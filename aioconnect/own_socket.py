@@ -107,7 +107,7 @@ class OwnSocket(Driven):
         self._driver.unwatch(self._sock)
 
     def _begin(self) -> int:
-        """Return 0 if it is connected, EINPROGRESS or ``SPURIOUS`` if it is not yet, or an errno."""
+        """Return 0 if connected, EINPROGRESS or ``SPURIOUS`` if pending, else an errno."""
         sock, address = self._sock, self._address
         self._tries += 1
         if address is None:

@@ -50,7 +50,7 @@ class Permits:
         return self._reserved
 
     def spend(self) -> None:
-        """The next round begins: its token is spent."""
+        """Spend the token: the next round begins."""
         self._reserved = False
 
     def succeeded(self, now: float) -> None:

@@ -73,10 +73,10 @@ class Poller:
 
     __slots__ = (
         "__weakref__",
-        "_armed",
-        "_loop",
         "_added",
+        "_armed",
         "_instants",
+        "_loop",
         "_queue",
         "_scheduled",
         "_taken",
@@ -232,9 +232,7 @@ class Poller:
         if pending and loop is not None and not loop.is_closed():
             loop.call_later(FINISH_LOOKUPS, _cancel, pending)
 
-    def run(
-        self, driven: Driven, key: Any, stage: Coroutine[Any, Any, Any]
-    ) -> asyncio.Task[Any]:
+    def run(self, driven: Driven, key: Any, stage: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run a stage in a task; see :class:`~aioconnect.driver.Driver`."""
         # In a task, so that a cancellation is not the caller's to handle: uvloop's handshake goes
         # on after one, and complains.

@@ -160,8 +160,8 @@ class Race:
         "_newest",
         "_next_start",
         "_resolution_delay",
-        "_sole",
         "_slots",
+        "_sole",
         "_unstarted",
         "number",
         "running",
@@ -189,9 +189,8 @@ class Race:
         self._more_rounds = more_rounds
         # Targets that are awaited, or have addresses not yet dialled, in their order: None where
         # nothing is known yet; a list, the next address last, where all is.
-        self._active: dict[int, _Awaited | list[Endpoint] | None] = {0: None}
-        if targets > 1:
-            self._active = dict.fromkeys(range(targets))
+        self._active: dict[int, _Awaited | list[Endpoint] | None]
+        self._active = {0: None} if targets == 1 else dict.fromkeys(range(targets))
         self._finished = 0
         self._awaited = targets
         self._unstarted = 0
@@ -218,7 +217,7 @@ class Race:
         waiting = [*endpoints]
         waiting.reverse()
         place = self._active[target]
-        if isinstance(place, _Awaited):
+        if type(place) is _Awaited:
             self._unstarted -= len(place.waiting)
             waiting = [each for each in waiting if (each[0], each[4]) not in place.tried]
         self._unstarted += len(waiting)
@@ -228,7 +227,7 @@ class Race:
             if not waiting:
                 self._finish(target)
             return
-        if not isinstance(place, _Awaited):
+        if type(place) is not _Awaited:
             place = self._active[target] = _Awaited()
         place.waiting = waiting
         if not place.has_ipv6:
@@ -238,7 +237,13 @@ class Race:
         elif place.held is None and (waiting or place.tried):
             place.held = now + self._resolution_delay
 
-    def failed(self, attempt: Attempt, now: float, *, local: bool = False) -> None:
+    def offer_each(self, endpoints: Sequence[Endpoint]) -> None:
+        """Take the only address of each target, in their order."""
+        self._active = {index: [endpoint] for index, endpoint in enumerate(endpoints)}
+        self._awaited = 0
+        self._unstarted = len(endpoints)
+
+    def failed(self, attempt: Attempt, now: float, local: bool = False) -> None:
         """Record that an attempt failed; ``local``: only because this host lacked a resource."""
         self.running.remove(attempt)
         attempt.resume = None
@@ -320,7 +325,7 @@ class Race:
         held_until = inf
         overtaking = False
         for target, place in self._active.items():
-            complete = isinstance(place, list)
+            complete = type(place) is list
             if complete or (place is not None and place.waiting):
                 when = earliest
                 if overtaking and self._delay is not None:
@@ -336,7 +341,7 @@ class Race:
     def _start(self, target: int, now: float) -> Attempt:
         place = self._active[target]
         number = self.number = self.number + 1
-        if isinstance(place, list):
+        if type(place) is list:
             endpoint = place.pop()
             if not place:
                 self._finish(target)
@@ -416,7 +421,7 @@ def limit(
             return until
         attempt_timeout = DEFAULT_ATTEMPT_TIMEOUT
     latest = now + attempt_timeout
-    return latest if latest < until else until
+    return min(until, latest)
 
 
 def interleaved(endpoints: Sequence[Endpoint], first: int) -> list[Endpoint]:

@@ -73,7 +73,7 @@ class Retrying:
         return decision
 
     def begin(self) -> None:
-        """The next round begins."""
+        """Begin the next round."""
         if self._next:
             self._turns += 1
 
@@ -102,7 +102,6 @@ class Retrying:
 
 def _own_failure(exc: OSError, log: Log, now: float) -> AttemptFailed:
     """Return the entry of the log for a policy that has failed itself."""
-
     text = ", ".join([target.text for target in log.targets])
     error = causes.from_exception(exc, stage="wait", target=text)
     return AttemptFailed(now, text, error, now, round=log.round)

@@ -100,7 +100,7 @@ class Stages:
         return bool(self._left) and self._left[0].sole
 
     def getsockname(self) -> Any:
-        """The local address of the socket."""
+        """Return the local address of the socket."""
         return self._local
 
     def step(self) -> bool:

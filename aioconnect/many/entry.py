@@ -56,7 +56,8 @@ class Entry(Call):
         ready: deque[Entry],
         alarm: Alarm,
     ) -> None:
-        super().__init__(driver, targets, options)
+        Call.__init__(self, driver, targets, options)  # super() costs more
+        self.slot = None
         self.outcome = outcome
         self._ready = ready
         self._alarm = alarm
@@ -73,7 +74,7 @@ class Entry(Call):
             self._alarm.wake()
 
     def round_failed(self, failures: Sequence[AttemptFailed]) -> bool:
-        """A round that failed only because this host lacked something does not count."""
+        """Let a round not count that failed only because this host lacked something."""
         lacking = [failed for failed in failures if isinstance(failed.error, LACKING)]
         if not lacking:
             return False

@@ -18,15 +18,15 @@ __all__ = ["AsTheyCome", "InOrder"]
 class AsTheyCome:
     """Results in the order in which they come."""
 
-    __slots__ = ("done",)
-
-    held = 0
-    """How many wait for their turn."""
-    turn = -1
-    """The index whose turn it is; -1: there are no turns."""
+    __slots__ = ("done", "held", "turn")
 
     def __init__(self) -> None:
         self.done: deque[ConnectResult] = deque()
+        """Those that can be handed out."""
+        self.held = 0
+        """How many wait for their turn."""
+        self.turn = -1
+        """The index whose turn it is; -1: there are no turns."""
 
     def add(self, result: ConnectResult) -> None:
         """Take a result."""
@@ -34,11 +34,6 @@ class AsTheyCome:
 
     def lose(self, index: int) -> None:
         """Do without a result."""
-
-    @property
-    def untaken(self) -> int:
-        """How many results nobody has taken yet."""
-        return len(self.done)
 
     def results(self) -> Iterator[ConnectResult]:
         """Walk over all results that nobody has taken yet."""
@@ -60,36 +55,32 @@ class AsTheyCome:
 class InOrder(AsTheyCome):
     """Results in the order of the input."""
 
-    __slots__ = ("_held", "turn")
+    __slots__ = ("_held",)
 
     def __init__(self) -> None:
         super().__init__()
         self._held: dict[int, ConnectResult | None] = {}
         self.turn = 0
 
-    @property
-    def held(self) -> int:  # type: ignore[override]
-        return len(self._held)
-
     def add(self, result: ConnectResult) -> None:
+        """Hold a result until its turn."""
         self._held[result.index] = result
         self._release()
 
     def lose(self, index: int) -> None:
+        """Go on without a result."""
         self._held[index] = None
         self._release()
 
-    @property
-    def untaken(self) -> int:
-        return len(self.done) + len(self._held)
-
     def results(self) -> Iterator[ConnectResult]:
+        """Walk over all results that nobody has taken yet."""
         yield from self.done
         for result in self._held.values():
             if result is not None:
                 yield result
 
     def window(self, read: int, limit: int) -> int:
+        """Return how many more may be read ahead of the turn."""
         return limit + self.turn - len(self.done) - read
 
     def evict_last(self, wanted: list[object]) -> ConnectResult | None:
@@ -103,11 +94,14 @@ class InOrder(AsTheyCome):
             return None
         result = next((each for each in waiting if peer_of(each) in wanted), waiting[0])
         del self._held[result.index]
+        self.held = len(self._held)
         return result
 
     def close(self) -> None:
+        """Keep no result alive."""
         super().close()
         self._held.clear()
+        self.held = 0
 
     def _release(self) -> None:
         """Hand out the results whose turn it is."""
@@ -116,3 +110,4 @@ class InOrder(AsTheyCome):
             self.turn += 1
             if result is not None:
                 self.done.append(result)
+        self.held = len(self._held)

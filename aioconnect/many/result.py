@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,6 +43,18 @@ class ConnectResult:
     def elapsed(self) -> float:
         """Return the seconds from the first dial to the result."""
         return self.ended - self.started
+
+    def unwrap(self) -> socket.socket:
+        """Return the socket, which is the caller's, or raise the error.
+
+        Raises:
+            ConnectError: the target could not be connected.
+        """
+        if self.socket is not None:
+            return self.socket
+        assert self.error is not None
+        # A copy: the traceback of a raised one has the caller's frame, and so this result, in it.
+        raise copy(self.error)
 
     def __repr__(self) -> str:
         what = self.socket if self.error is None else self.error

@@ -81,7 +81,7 @@ class Pace:
         """The instant of the next start."""
 
     def begin(self, now: float) -> None:
-        """The run begins."""
+        """Begin a run."""
         self.next = now - self._at_once
 
     def take(self, now: float) -> None:
@@ -119,7 +119,7 @@ class Room:
         self._resume = inf
 
     def begin(self, now: float) -> None:
-        """The run begins."""
+        """Begin a run."""
         if self._pace is not None:
             self._pace.begin(now)
 
@@ -157,21 +157,22 @@ class Room:
             if now < until:
                 self._resume = until
                 return None
-        return runnable[0][1] if runnable else READ
+        if runnable:
+            return runnable[0][1]
+        if self._n_parked >= self.limit or len(self._delayed) >= MAX_DELAYED:
+            return None  # else too many would wait for one host
+        return READ
 
     def pop(self) -> None:
         """Take the entry that ``next`` has named."""
         heapq.heappop(self._runnable)
 
-    def may_read(self) -> int:
-        """Return how many more may be read before those that wait for one host are too many."""
-        if not self._delayed and not self._n_parked:
-            return self.limit
-        return min(self.limit - self._n_parked, MAX_DELAYED - len(self._delayed))
-
     def free(self, untaken: int) -> int:
-        """Return how many may start at once, at least 1."""
-        return 1 if self._pace is not None else max(1, self.size - self._flying - untaken)
+        """Return how many may be read at once, at least 1."""
+        if self._pace is not None:
+            return 1
+        room = max(1, self.size - self._flying - untaken)
+        return min(room, self.limit - self._n_parked, MAX_DELAYED - len(self._delayed))
 
     def admit(self, entry: Waiting, now: float) -> bool:
         """Let an entry start; False if it waits, for a port or for its host."""
@@ -264,7 +265,7 @@ class Room:
         self._delay(entry, self._shortages[host][0])
 
     def _shortage_over(self, host: str) -> None:
-        """The shortage is over: entries that waited go before new ones."""
+        """End a shortage: entries that waited go before new ones."""
         if self._shortages.pop(host, None) is None:
             return
         waiting = self._delayed.copy()

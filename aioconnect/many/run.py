@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 # Some of this is not used here, but loaded now: later there may be no descriptor to load it with.
 from .. import causes, events, poller, retrying  # noqa: F401
 from ..dialer import check_family
-from ..errors import ConnectError
 from ..instants import Instants
 from ..log import emit
 from ..resolve import known, order, system  # noqa: F401
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..dialer import Dialer
+    from ..errors import ConnectError
     from ..targets import AnyTarget, Target
     from .room import Pace
 
@@ -130,8 +130,9 @@ class ConnectMany:
             if entry in self._flying:  # else it is the answer to a look-up that nobody needs now
                 self._step(entry)
         now = self._poller.clock()
-        for due in self._instants.due(now):
-            self._step(due)  # type: ignore[arg-type]
+        if self._instants.earliest <= now:
+            for due in self._instants.due(now):
+                self._step(due)  # type: ignore[arg-type]
         if self._slot is not None and self._slot.done():
             self._slot = None
         if now >= self._deadline:
@@ -142,22 +143,21 @@ class ConnectMany:
     def _fill(self, now: float) -> None:
         """Start what there is room for."""
         room, results, source, poller = self._room, self._order, self._source, self._poller
+        done = results.done
         while True:
-            entry = room.next(now, results.untaken, results.held, results.turn)
+            entry = room.next(now, len(done) + results.held, results.held, results.turn)
             if entry is None:
                 return
-            wanted = 0
-            if entry is READ:
-                wanted = room.may_read()
-                if results.turn >= 0:
-                    wanted = min(wanted, results.window(source.count, room.limit))
-                if wanted <= 0 or source.exhausted:
-                    return
+            if entry is READ and (
+                source.exhausted
+                or (results.turn >= 0 and results.window(source.count, room.limit) <= 0)
+            ):
+                return
             self._slot = poller.acquire_slot()
             if self._slot is not None:
                 return
             if entry is READ:
-                given = source.read(min(wanted, room.free(results.untaken)))
+                given = source.read(self._wanted)
                 if given is NOTHING:
                     poller.release_slot()
                     return
@@ -171,6 +171,12 @@ class ConnectMany:
                     poller.release_slot()
             now = poller.clock()
 
+    def _wanted(self) -> int:
+        """Return how many targets may be read ahead."""
+        results, room = self._order, self._room
+        free = room.free(len(results.done) + results.held)
+        return min(free, results.window(self._source.count, room.limit))
+
     def _is_over(self) -> bool:
         return self._source.exhausted and not (self._flying or self._room.waits)
 
@@ -181,7 +187,7 @@ class ConnectMany:
     # From targets to results ---------------------------------------------------------------------
 
     def _parsed(self, result: ConnectResult) -> Entry | None:
-        """Return the entry for what was read; None if it is no target, which is a result already."""
+        """Return the entry for what was read; None if it is no target, which is its result."""
         try:
             targets = parse_all(result.target)
             if self._dialer.family:
@@ -213,7 +219,8 @@ class ConnectMany:
 
     def _step(self, entry: Entry) -> None:
         """Let a call go on until it must wait again, or ends."""
-        self._instants.cancel(entry)
+        if entry.slot is not None:
+            self._instants.cancel(entry)
         try:
             until = entry.step()
         except BaseException:  # of a hook: that comes out instead of a result
@@ -227,15 +234,16 @@ class ConnectMany:
                 self._instants.add(until, entry)
             return
         self._flying.discard(entry)
-        lacked = entry.lack is not None
-        self._room.ended(entry, lacked=lacked)
-        if lacked:
+        if entry.lack is not None:
+            self._room.ended(entry, lacked=True)
             self._lacked(entry)
-        else:
-            result = entry.outcome
-            result.socket, result.error = entry.result, entry.error
-            entry.result = entry.error = None
-            self._settle(result, self._poller.clock())
+            return
+        self._room.ended(entry)
+        result = entry.outcome
+        result.socket, result.error = entry.result, entry.error
+        entry.result = entry.error = None
+        result.ended = self._poller.clock()
+        self._order.add(result)
 
     def _settle(self, result: ConnectResult, now: float) -> None:
         """Put a result where it is handed out from."""

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from ..poller import Alarm
 
@@ -35,10 +35,8 @@ class Source:
         self.exhausted = False
         self.count = 0
 
-    def read(self, wanted: int) -> Any:
-        """Return the next target, or ``NOTHING``; ``wanted`` more may be read."""
-        if self.exhausted:
-            return NOTHING
+    def read(self, wanted: Callable[[], int]) -> Any:
+        """Return the next target, or ``NOTHING``; ``wanted`` says how many more may be read."""
         given = next(self._iterator, NOTHING)
         if given is NOTHING:
             self.exhausted = True
@@ -76,8 +74,8 @@ class AsyncSource:
         )
         self._reader.add_done_callback(lambda _: alarm.wake())
 
-    def read(self, wanted: int) -> Any:
-        """Return the next target, or ``NOTHING``; ``wanted`` more may be read."""
+    def read(self, wanted: Callable[[], int]) -> Any:
+        """Return the next target, or ``NOTHING``; ``wanted`` says how many more may be read."""
         if self._ahead:
             self.count += 1
             return self._ahead.popleft()
@@ -91,7 +89,7 @@ class AsyncSource:
             finally:
                 del reader  # it refers to what is raised, and that to this frame
         else:
-            self._wanted = wanted
+            self._wanted = wanted()
             self._asked.set()
         return NOTHING
 

@@ -24,6 +24,7 @@ from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..about import DISTRIBUTION
 from .fork import renew_in_child
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ try:
     pycares: Any = import_module("pycares")
     errors: Any = import_module("pycares.errno")
 except ImportError as exc:
-    raise ImportError("c-ares is missing: install aioconnect[aiodns]") from exc
+    raise ImportError(f"c-ares is missing: install {DISTRIBUTION}[aiodns]") from exc
 
 _NO_SORT = 1 << 7
 """ARES_AI_NOSORT of ares.h: the order is found in :mod:`.order`, with the same answers for all."""

@@ -6,6 +6,7 @@ import socket
 from math import inf
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +44,7 @@ PROMPT = st.builds("a {}, {}; b {}, {}; {}".format, FIRST, PEER, FIRST, PEER, RE
 TARGETS = st.lists(st.sampled_from(["a", "b", "c", "db.test"]), min_size=1, max_size=3, unique=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     world=WORLDS,
@@ -77,6 +79,7 @@ def test_no_call_sleeps_past_its_deadline(
         assert outcome.error.stopped is not None
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(
     world=WORLDS | PROMPT,
@@ -118,6 +121,7 @@ def facts(error: ConnectError | None) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     world=WORLDS,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aioconnect import errors
+from aioconnect.about import DISTRIBUTION
 from aioconnect.resolve import AiodnsResolver, Answer, StaticResolver, aiodns, cares, queries
 
 from ..conftest import LOOPS, descriptors
@@ -309,6 +310,7 @@ async def test_who_comes_back_joins_the_query_that_was_given_up(server: Server) 
 # Bounds -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_only_so_many_queries_are_on_their_way(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -385,6 +387,7 @@ async def test_queries_given_up_do_not_hold_up_others(
     assert len(ours._lines) <= 1
 
 
+@pytest.mark.slow
 async def test_ten_thousand_who_give_up_leave_nothing(server: Server) -> None:
     """A name server that never answers, and callers who don't wait for ever."""
     resolver = AiodnsResolver([server.text])
@@ -650,7 +653,7 @@ def test_without_pycares_the_error_says_what_to_install() -> None:
         "import sys; sys.modules['pycares'] = None; from aioconnect.resolve import AiodnsResolver"
     )
     done = children.run([sys.executable, "-c", code], cwd=ROOT)
-    assert "aioconnect[aiodns]" in done.stderr
+    assert f"install {DISTRIBUTION}[aiodns]" in done.stderr
 
 
 ROUNDS = """
@@ -686,6 +689,7 @@ print("fine")
 """
 
 
+@pytest.mark.slow
 def test_thousands_of_queries_cancelled_forgotten_and_closed_crash_nothing(
     server: Server,
 ) -> None:
