@@ -17,8 +17,8 @@ from aioconnect.events import AttemptStarted
 from aioconnect.keywords import OPTIONS
 from aioconnect.resolve import Answer, StaticResolver
 
-from .conftest import descriptors
-from .net import black_hole, listen, refusing
+from .support.account import descriptors
+from .support.servers import black_hole, listen, refusing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

@@ -29,8 +29,8 @@ from aioconnect.dialer import with_options
 from aioconnect.keywords import OPTIONS
 from aioconnect.options import _ELSEWHERE, Options
 
-from .conftest import descriptors
-from .net import refusing
+from .support.account import descriptors
+from .support.servers import refusing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
