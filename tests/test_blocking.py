@@ -23,9 +23,10 @@ import aioconnect
 from aioconnect import ConnectError, blocking, events, retry
 from aioconnect.resolve import Answer, StaticResolver
 
-from .conftest import descriptors
-from .net import black_hole, few_descriptors, listen, refusing
-from .steps import NAME, Slow, no_warnings, slow, without_collector
+from .support.account import descriptors, no_warnings, without_collector
+from .support.limits import few_descriptors
+from .support.servers import NAME, black_hole, listen, refusing
+from .support.sockets import Slow, slow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from .net import listen, refusing
 from .resolve.lab import Lab
 from .support import children
 from .support.children import ROOT
 from .support.needs import lacking, needs
+from .support.servers import listen, refusing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

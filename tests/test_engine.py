@@ -29,11 +29,13 @@ import aioconnect.blocking
 from aioconnect import ConnectError, Dialer, events, retry
 from aioconnect.resolve import Answer, StaticResolver
 
-from .conftest import LOOPS, descriptors
-from .net import black_hole, few_descriptors, full_backlog, listen, refusing
-from .steps import NAME, Slow, drain, no_warnings, polled, slow, without_collector
 from .support import children
+from .support.account import descriptors, no_warnings, polled, without_collector
+from .support.limits import few_descriptors
+from .support.loops import LOOPS
 from .support.needs import need, needs
+from .support.servers import NAME, black_hole, drain, full_backlog, listen, refusing
+from .support.sockets import Slow, slow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -760,7 +762,7 @@ import uvloop
 import aioconnect
 from aioconnect import poller
 sys.path.insert(0, sys.argv[3])
-from tests.steps import slow
+from tests.support.sockets import slow
 
 loop_factory = {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}[sys.argv[1]]
 address = ("127.0.0.1", int(sys.argv[2]))

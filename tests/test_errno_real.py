@@ -38,33 +38,29 @@ from aioconnect import (
     TooManyOpenFiles,
 )
 
-from .net import (
-    ACK,
-    APIS,
-    FIN,
-    RST,
-    SYN,
-    Api,
-    Namespace,
-    Syn,
-    TunPeer,
-    black_hole,
-    family_of,
+from .support.apis import APIS, Api
+from .support.error_table import ROWS, Row, public_class
+from .support.limits import (
     few_descriptors,
-    full_backlog,
     immutable,
-    listen,
-    namespace,
     open_directory,
     other_user,
     read_only_file_system,
-    refusing,
-    resetting,
     sandboxed,
+)
+from .support.needs import needs
+from .support.networks import (
+    ACK,
+    FIN,
+    RST,
+    SYN,
+    Namespace,
+    Syn,
+    TunPeer,
+    namespace,
     switch_interval,
 )
-from .support.error_table import ROWS, Row, public_class
-from .support.needs import needs
+from .support.servers import black_hole, family_of, full_backlog, listen, refusing, resetting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -20,7 +20,7 @@ import aioconnect.blocking
 from aioconnect import AddressPolicy, Dialer
 from aioconnect.resolve import Answer, Cache, StaticResolver
 
-from .net import listen
+from .support.servers import listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

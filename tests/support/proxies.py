@@ -20,8 +20,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..net import Namespace
 from .needs import need
+from .networks import Namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
