@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from .net import black_hole, listen
 from .support import children
 
 WITHOUT_SSL = """
@@ -33,6 +34,32 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+WITHOUT_POLL = """
+import select
+del select.poll
+if hasattr(select, "epoll"):
+    del select.epoll
+import sys
+from aioconnect import blocking
+
+answers, hole = ("127.0.0.1", int(sys.argv[1])), (sys.argv[2], int(sys.argv[3]))
+blocking.connect(*answers, timeout=5).close()
+try:
+    blocking.connect(*hole, timeout=5)
+except RuntimeError as error:
+    print(error)
+"""
+
+
+def test_without_poll_a_wait_says_that_it_is_missing() -> None:
+    """As eventlet leaves it: what connects at once needs none, and nothing is left open."""
+    with listen() as server, black_hole() as hole:
+        arguments = [str(server.getsockname()[1]), *map(str, hole)]
+        done = children.run([sys.executable, "-W", "error", "-c", WITHOUT_POLL, *arguments])
+    assert done.stderr == ""
+    assert done.stdout.startswith("select.poll is missing, without which nothing can be waited for")
 
 
 def test_without_ssl_everything_but_tls_works() -> None:
