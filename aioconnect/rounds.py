@@ -178,7 +178,11 @@ class Rounds:
 
         ``first`` says that the first attempt was pending, and was closed.
         """
-        self._leave(finish=False, first=self._first if first else None)
+        try:
+            self._leave(finish=False, first=self._first if first else None)
+        finally:
+            if self._round is not None:
+                self._round.undo()
 
     # A round -------------------------------------------------------------------------------------
 
