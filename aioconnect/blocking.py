@@ -63,7 +63,8 @@ def connect(
 
     Raises:
         ConnectError: no connection.
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
     """
     dialer = with_options(options)
     targets = check_family(parse_all(target, port), dialer)
@@ -124,7 +125,8 @@ def sock_connect(sock: socket.socket, address: Any, *, timeout: float | None = N
 
     Raises:
         ConnectError: it could not be connected.
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
 
     Source: connect(2).
     """

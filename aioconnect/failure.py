@@ -136,6 +136,7 @@ class ConnectError(OSError):
 
     _cause: Cause | None = None
     _about: str = ""
+    _words: str | None = None
     _speaks: bool = False
 
     @cached_property
@@ -181,8 +182,11 @@ class ConnectError(OSError):
     @property
     def words(self) -> str:
         """What the kernel, a resolver, the peer or a caller's function said itself."""
+        if self._words is not None:
+            return self._words
         raw = raw_args(self)
-        return str(raw[1] if len(raw) > 1 else raw[0] if raw else "")
+        words = str(raw[1] if len(raw) > 1 else raw[0] if raw else "")
+        return words if words or self.errno is None else os.strerror(self.errno)
 
     def cause(self) -> Cause:
         """Return the row of the table that this error has."""

@@ -106,7 +106,8 @@ async def wait_until_ready(
 
     Raises:
         ConnectError: the last error, when the time is up or waiting cannot help.
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
     """
     chosen: dict[str, Any] = {"retry": Patience(), "attempt_timeout": ATTEMPT_TIMEOUT, **options}
     started = monotonic()
