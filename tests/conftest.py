@@ -15,12 +15,12 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import hypothesis  # noqa: F401  # loaded before gc.freeze: its plug-in looks at its referrers
+import hypothesis  # loaded before gc.freeze: its plug-in looks at its referrers
 import pytest
 import uvloop
 
 from .support import sweep
-from .support.children import give_default_signals
+from .support.children import ROOT, give_default_signals
 from .support.needs import check, need
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ uvloop.new_event_loop().close()
 
 
 give_default_signals()
+
+if not os.access(ROOT, os.W_OK):  # where Hypothesis would keep its examples
+    hypothesis.settings.register_profile("closed", hypothesis.settings(), database=None)
+    hypothesis.settings.load_profile("closed")
 
 
 def pytest_report_header() -> str:
