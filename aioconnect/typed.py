@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
     from typing import Any, Generic, TypeAlias, TypeVar
 
+    from .address_policy import AddressPolicyLike
     from .dialer import Dialer
     from .events import Event
     from .handshake import Handshake
@@ -51,7 +52,7 @@ class TargetOptions(TypedDict, total=False):
     interleave: int
     socket_options: Iterable[SocketOption] | None
     socket_factory: Callable[[Endpoint], socket.socket] | None
-    address_policy: Callable[[Endpoint], object] | None
+    address_policy: AddressPolicyLike | None
     proxy: ProxyLike | None
     handshake: Handshake | None
     on_event: Callable[[Event], object] | None
@@ -113,7 +114,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -139,7 +140,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -165,7 +166,7 @@ if TYPE_CHECKING:
         interleave: int = ...,
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
-        address_policy: Callable[[Endpoint], object] | None = ...,
+        address_policy: AddressPolicyLike | None = ...,
         proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
@@ -202,7 +203,7 @@ if TYPE_CHECKING:
         interleave: int = ...,
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
-        address_policy: Callable[[Endpoint], object] | None = ...,
+        address_policy: AddressPolicyLike | None = ...,
         proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
@@ -239,7 +240,7 @@ if TYPE_CHECKING:
         interleave: int = ...,
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
-        address_policy: Callable[[Endpoint], object] | None = ...,
+        address_policy: AddressPolicyLike | None = ...,
         proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
@@ -275,7 +276,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -311,7 +312,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -338,7 +339,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -370,7 +371,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -397,7 +398,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
