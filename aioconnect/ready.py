@@ -57,7 +57,8 @@ class Patience(retry.Policy):
 
 def _may_come(error: errors.ConnectError) -> bool:
     if isinstance(error, errors.AccessDenied):
-        return error.stage != "policy"  # the program itself forbids the address
+        # The program itself forbids the address, or may not have the option or the local port.
+        return error.stage not in ("policy", "socket", "bind")
     return (
         not retry.hopeless(error)
         or isinstance(error, errors.AddressNotAvailable)
