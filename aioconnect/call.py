@@ -22,6 +22,7 @@ from .round import WATCHED
 from .rounds import Rounds
 from .spans import first_wait
 from .stages import StageSpec
+from .text import format_targets
 from .wait import WRITE
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Call(Driven):
         targets = self._targets
         if len(targets) == 1:
             return targets[0].text
-        return ", ".join([target.text for target in targets])
+        return format_targets([target.text for target in targets])
 
     @property
     def won(self) -> tuple[Target, Any]:

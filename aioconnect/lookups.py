@@ -287,6 +287,7 @@ class Lookups:
             target=target.text,
             address=name.asked.host,
             elapsed=now - self._started,
+            said_by="kernel" if self._options.resolver is None else "hook",
         )
         name.failures.append(
             AttemptFailed(

@@ -109,7 +109,8 @@ class Rounds:
         if self._permits is None:
             from .permits import Permits
 
-            self._permits = Permits(options.breaker, options.budget, self._driven.text)
+            key = ", ".join([target.text for target in self._log.targets])
+            self._permits = Permits(options.breaker, options.budget, key)
         now = self._driver.clock()
         open_for = self._permits.admit(now)
         if open_for is None:
