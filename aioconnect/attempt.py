@@ -29,12 +29,10 @@ from .driver import WRITE
 from .via import Tunnelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .errors import ConnectError
     from .options import Options
     from .race import Attempt
-    from .targets import Endpoint
+    from .targets import Endpoint, Target
     from .terms import Stage
 
 __all__ = [
@@ -72,13 +70,16 @@ _IP_BIND_ADDRESS_NO_PORT = 24  # ip(7); the socket module has no name for it bef
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-def begin(endpoint: Endpoint, options: Options, tries: int = 1) -> tuple[int, Any]:
+def begin(
+    endpoint: Endpoint, options: Options, tries: int = 1, target: Target | None = None
+) -> tuple[int, Any]:
     """Make a fresh socket and begin to connect it to an address.
 
     Args:
         endpoint: what to dial.
         options: the address policy, factory, socket options and local address are used.
         tries: how many sockets this attempt has had, this one included.
+        target: what was looked up, for the address policy.
 
     Returns:
         ``(CONNECTED, socket)`` or ``(PENDING, socket)``, and the socket is the caller's;
@@ -100,9 +101,9 @@ def begin(endpoint: Endpoint, options: Options, tries: int = 1) -> tuple[int, An
         else:
             stage = "policy"
             if options.address_policy is not None:
-                if isinstance(endpoint, Tunnelled) and endpoint.destination is not None:
-                    _judge_destination(endpoint.destination, options.address_policy)
-                options.address_policy((family, kind, proto, "", address))
+                denied = _denied(endpoint, address, options, target)
+                if denied is not None:
+                    return FAILED, denied
             stage = "socket"
             if options.socket_factory is None:
                 sock = socket.socket(family, kind | _NONBLOCK, proto)
@@ -285,13 +286,18 @@ def _proved(sock: socket.socket) -> int:
     return 0
 
 
-def _judge_destination(destination: Endpoint, policy: Callable[[Endpoint], object]) -> None:
-    """Ask the policy about the address that a tunnel leads to; an error names that address."""
-    try:
-        policy(destination)
-    except OSError as exc:
-        family, _, _, _, address = destination
-        raise causes.from_exception(exc, stage="policy", address=address, family=family) from None
+def _denied(
+    endpoint: Endpoint, address: Any, options: Options, target: Target | None
+) -> ConnectError | None:
+    """Ask the policy about an address, and about the one to which a tunnel leads."""
+    policy, denial = options.address_policy, options.denial
+    assert policy is not None
+    if isinstance(endpoint, Tunnelled) and endpoint.destination is not None:
+        error = denial(policy, endpoint.destination, None if target is None else target.meant.name)
+        if error is not None:
+            return error
+    name = None if target is None else target.dialled.name
+    return denial(policy, (*endpoint[:4], address), name)
 
 
 def _from_factory(endpoint: Any, options: Options) -> socket.socket:
