@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Dialer", "connect"]
 
+_RETRYING = ("retry", "budget", "breaker")
+
 
 class Dialer(Options):
     """Options to connect with, again and again: immutable, shareable between tasks and loops.
@@ -93,11 +95,13 @@ class Dialer(Options):
     def __init__(self, **options: Unpack[ConnectOptions]) -> None:
         if "proxy" in options:
             take_proxy(options)
-        policy = options.get("retry")
-        if policy is not None:
-            from . import retry  # loaded on first use
+        if any(options.get(name) is not None for name in _RETRYING):
+            # Loaded on first use, and not in a call: that may have no descriptor to load with.
+            from . import permits, retry, retrying  # noqa: F401
 
-            options["retry"] = retry.policy(policy)
+            policy = options.get("retry")
+            if policy is not None:
+                options["retry"] = retry.policy(policy)
         super().__init__(**options)
 
     @signatures.replace

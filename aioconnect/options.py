@@ -129,13 +129,13 @@ class Options:
 
     # End of what is generated.
 
-    hooked: bool
-    """Derived: somebody observes or is asked (``on_event``, a breaker, a budget, a handshake,
-    a proxy, allowed names)."""
+    # Derived: somebody observes or is asked (a hook, a breaker, a budget, a handshake, a proxy, a
+    # list of names).
+    hooked = False
+    # Derived: sockets are judged, made, set or bound in the caller's own way.
+    custom = False
+    # Derived: the function that asks the address policy, if there is one.
     denial: Callable[[Any, Endpoint, str | None], ConnectError | None]
-    """Derived: the function that asks the address policy, if there is one."""
-    custom: bool
-    """Derived: sockets are judged, made, set or bound in the caller's own way."""
 
     def __init__(self, **options: Any) -> None:
         fields = self.__dict__

@@ -84,7 +84,7 @@ class Proxy:
         """Whether it looks names up itself: then a target's name goes to it as it is."""
         return self.scheme != "socks5"
 
-    def choose(self, target: Target, kind: int) -> Proxy | None:
+    def _choose(self, target: Target, kind: int) -> Proxy | None:
         """Return the proxy for a target: itself."""
         return self
 
@@ -246,7 +246,7 @@ class EnvironmentProxies:
         self._no_proxy = tuple(entry.lower() for entry in entries)
         return self
 
-    def choose(self, target: Target, kind: int) -> Proxy | None:
+    def _choose(self, target: Target, kind: int) -> Proxy | None:
         """Return the proxy for a target, or None if it is to be dialled directly.
 
         The environment speaks of TCP: Unix sockets and datagrams are none of its business.

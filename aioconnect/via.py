@@ -114,7 +114,7 @@ def via(
     Raises:
         ValueError: no proxy can reach it.
     """
-    return tuple([_via(target, proxy.choose(target, kind)) for target in targets])
+    return tuple([_via(target, proxy._choose(target, kind)) for target in targets])
 
 
 def _via(target: Target, proxy: Proxy | None) -> Target:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import socket
 import stat
 import sys
 import threading
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import hypothesis  # loaded before gc.freeze: its plug-in looks at its referrers
 import pytest
 import uvloop
+
+from aioconnect.resolve import loop_thread
 
 from .support import sweep
 from .support.children import ROOT, give_default_signals
@@ -120,6 +123,23 @@ def descriptors() -> dict[int, tuple[int, int]]:
             continue
         found[int(name)] = (status.st_dev, status.st_ino)
     return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def resolvers_have_their_loop() -> None:
+    """Begin the one loop on which blocking calls ask resolvers, and keep it busy.
+
+    It would outlive the first test that needs it by some seconds, and be taken for its leak.
+    """
+    begun = threading.Event()
+
+    class Silent:
+        async def lookup(self, name: str, family: int) -> Any:
+            begun.set()
+            await asyncio.Event().wait()
+
+    loop_thread.SHARED.submit(Silent(), "silent.test", (socket.AF_INET,), lambda _: None)
+    assert begun.wait(20)
 
 
 @pytest.fixture(autouse=True)

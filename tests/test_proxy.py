@@ -205,7 +205,7 @@ DB, WEB = parse("db.test", 5432), parse("web.test", 443)
 
 
 def choose(target: Any = DB, *, kind: int = socket.SOCK_STREAM, **environ: str) -> str | None:
-    chosen = EnvironmentProxies(environ).choose(target, kind)
+    chosen = EnvironmentProxies(environ)._choose(target, kind)
     return None if chosen is None else str(chosen)
 
 
@@ -299,7 +299,7 @@ def test_what_the_environment_says_is_read_once(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("no_proxy", raising=False)
     found = EnvironmentProxies()
     monkeypatch.setenv("all_proxy", "socks5h://q:1")
-    assert str(found.choose(DB, socket.SOCK_STREAM)) == "socks5h://p:1"
+    assert str(found._choose(DB, socket.SOCK_STREAM)) == "socks5h://p:1"
     assert found != EnvironmentProxies()
     assert hash(EnvironmentProxies()) == hash(EnvironmentProxies())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aioconnect import table_kernel, table_others
+from aioconnect import table_kernel, table_others, table_proxies
 from aioconnect.terms import Cause
 
 from ..support.error_table import TABLE
@@ -46,7 +46,7 @@ def rows(value: object, name: str) -> Iterator[tuple[str, Cause]]:
 def every_row() -> dict[Columns, list[str]]:
     """Return all rows, each with the names under which it is found."""
     found: dict[Columns, list[str]] = {}
-    for module in (table_kernel, table_others):
+    for module in (table_kernel, table_others, table_proxies):
         for constant, value in vars(module).items():
             for name, cause in rows(value, f"{module.__name__.partition('.')[2]}.{constant}"):
                 found.setdefault(columns(cause), []).append(name)
@@ -71,3 +71,4 @@ def test_the_walk_finds_the_rows() -> None:
     names = {name.partition("[")[0] for names in every_row().values() for name in names}
     assert {"table_kernel.TABLE", "table_others.EAI_TABLE", "table_others.TLS"} <= names
     assert {"table_others.DEADLINES", "table_others.HOOK_FAILED"} <= names
+    assert {"table_proxies.BY_PROXY", "table_proxies.OF_HANDSHAKE"} <= names

@@ -38,7 +38,7 @@ def test_a_peer_that_closes_too_early_is_a_failed_handshake(sent: int) -> None:
     outcome = converse(receive(4), [b"abcd"[:sent], CLOSE] if sent else [CLOSE])
     assert isinstance(outcome.error, PeerClosed)
     assert isinstance(outcome.error, BrokenPipeError)
-    assert "closed during the handshake" in str(outcome.error)
+    assert "closed in the handshake" in str(outcome.error)
 
 
 def test_what_was_peeked_is_still_there() -> None:
