@@ -106,6 +106,11 @@ class Target:
         return self
 
     @property
+    def meant(self) -> Target:
+        """Return what is to be reached: itself, or what is behind a proxy."""
+        return self
+
+    @property
     def names(self) -> tuple[Target, ...]:
         """Return what has to be looked up before there is an address to dial."""
         return () if self.family else (self,)

@@ -53,6 +53,7 @@ class TargetOptions(TypedDict, total=False):
     socket_options: Iterable[SocketOption] | None
     socket_factory: Callable[[Endpoint], socket.socket] | None
     address_policy: AddressPolicyLike | None
+    allowed_names: Iterable[str] | None
     proxy: ProxyLike | None
     handshake: Handshake | None
     on_event: Callable[[Event], object] | None
@@ -115,6 +116,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -141,6 +143,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -167,6 +170,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: AddressPolicyLike | None = ...,
+        allowed_names: Iterable[str] | None = ...,
         proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
@@ -204,6 +208,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: AddressPolicyLike | None = ...,
+        allowed_names: Iterable[str] | None = ...,
         proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
@@ -241,6 +246,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: AddressPolicyLike | None = ...,
+        allowed_names: Iterable[str] | None = ...,
         proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
@@ -277,6 +283,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -313,6 +320,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -340,6 +348,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -372,6 +381,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -399,6 +409,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
