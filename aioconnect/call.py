@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from . import attempt as io
 from . import causes, lookups
 from .driver import WRITE, Driven
-from .handshake import tunnel
+from .handshake.tunnel import tunnel
 from .log import logger
 from .race import first_wait
 from .round import WATCHED

@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .events import Event
-    from .handshake import Handshake
     from .proxy import EnvironmentProxies, Proxy
     from .resolve.base import Resolver
     from .retry import Breaker, Budget, Policy
-    from .targets import Endpoint
+    from .targets import Endpoint, Handshake
     from .typed import ConnectOptions, SocketOption, TargetOptions
 
 __all__ = [
