@@ -40,6 +40,7 @@ from .errors import (
     PathNotFound,
     PathUnusable,
     PeerClosed,
+    PolicyDenied,
     PortsExhausted,
     ProtocolError,
     ProxyError,
@@ -57,6 +58,7 @@ from .targets import Endpoint, TargetLike
 
 if TYPE_CHECKING:
     from . import blocking, many, resolve, retry, supervise
+    from .address_policy import AddressPolicy, NamedEndpoint, Verdict
     from .many import ConnectMany, ConnectResult, connect_many
     from .proxy import Proxy
     from .ready import wait_until_ready
@@ -71,6 +73,7 @@ __all__ = [
     "AddressFamilyNotSupported",
     "AddressInUse",
     "AddressNotAvailable",
+    "AddressPolicy",
     "Answer",
     "AttemptFailed",
     "AttemptTimedOut",
@@ -93,6 +96,7 @@ __all__ = [
     "InvalidAddress",
     "InvalidTarget",
     "NameNotResolved",
+    "NamedEndpoint",
     "NetworkDown",
     "NetworkUnreachable",
     "NoBuffers",
@@ -102,6 +106,7 @@ __all__ = [
     "PathNotFound",
     "PathUnusable",
     "PeerClosed",
+    "PolicyDenied",
     "PortsExhausted",
     "ProtocolError",
     "Proxy",
@@ -114,6 +119,7 @@ __all__ = [
     "TargetLike",
     "TimedOut",
     "TooManyOpenFiles",
+    "Verdict",
     "WrongSocketType",
     "blocking",
     "connect",
@@ -135,13 +141,16 @@ __all__ = [
 
 _LAZY_MODULES = frozenset(("blocking", "many", "resolve", "retry", "supervise"))
 _LAZY_NAMES = {
+    "AddressPolicy": "address_policy",
     "Answer": "resolve",
     "ConnectMany": "many",
     "ConnectOptions": "typed",
     "ConnectResult": "many",
+    "NamedEndpoint": "address_policy",
     "Proxy": "proxy",
     "Resolver": "resolve",
     "Supervisor": "supervise",
+    "Verdict": "address_policy",
     "connect_many": "many",
     "wait_until_ready": "ready",
 }

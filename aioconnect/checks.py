@@ -30,6 +30,7 @@ __all__ = [
     "limit",
     "local_addr",
     "optional_span",
+    "policy",
     "proxy",
     "proxy_and_type",
     "socket_options",
@@ -191,6 +192,23 @@ def function(name: str, value: Any) -> Any:
     """Return what can be called, or None."""
     if value is not None and not callable(value):
         raise TypeError(f"{name} is not callable: {value!r}")
+    return value
+
+
+def policy(name: str, value: Any) -> Any:
+    """Return a function that answers at once, or None."""
+    if value is None:
+        return None
+    if isinstance(value, type):
+        raise TypeError(f"{name} is an object, not a class: {value!r}")
+    if not callable(value):
+        raise TypeError(f"{name} is not callable: {value!r}")
+    try:
+        from . import address_policy  # loaded on first use
+    except OSError as exc:  # no descriptor to load it with
+        raise causes.from_exception(exc, stage="policy") from None
+    if address_policy.is_asynchronous(value):
+        raise TypeError(f"{name} answers at once: it is no async function, as {value!r} is")
     return value
 
 

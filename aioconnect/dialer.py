@@ -67,8 +67,10 @@ class Dialer(Options):
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.  It returns an
             unconnected socket, which the library then owns; an ``OSError`` from it is a failed
             attempt.  Default None.
-        address_policy: called with each 5-tuple before it is dialled.  Whoever named the address:
-            an ``OSError`` from it (``PermissionError``, say) forbids it.  Default None.
+        address_policy: which addresses may be dialled.  An ``AddressPolicy``, or a function that is
+            called with the endpoint of each attempt before its socket is made: a numeric 5-tuple
+            with the ``name`` that was looked up.  None, True and a ``Verdict`` that allows are a
+            yes; anything else is a no, and so is an ``OSError``.  Default None.
         proxy: the proxy to connect through, as a URL or a ``Proxy``.
             ``socks5h://user:password@host:port`` (the proxy resolves names), ``socks5://`` (they
             are resolved here), ``http://`` (CONNECT).  The text ``"env"`` reads ``ALL_PROXY`` and
@@ -117,7 +119,7 @@ class Dialer(Options):
             interleave: addresses of the first family that come first.
             socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
-            address_policy: called with each 5-tuple before it is dialled.
+            address_policy: which addresses may be dialled.
             proxy: the proxy to connect through, as a URL or a ``Proxy``.
             handshake: called with each connected socket and its 5-tuple.
             on_event: called with each event (``aioconnect.events``).
@@ -184,7 +186,7 @@ class Dialer(Options):
             interleave: addresses of the first family that come first.
             socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
-            address_policy: called with each 5-tuple before it is dialled.
+            address_policy: which addresses may be dialled.
             proxy: the proxy to connect through, as a URL or a ``Proxy``.
             handshake: called with each connected socket and its 5-tuple.
             on_event: called with each event (``aioconnect.events``).
@@ -246,7 +248,7 @@ class Dialer(Options):
             interleave: addresses of the first family that come first.
             socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
-            address_policy: called with each 5-tuple before it is dialled.
+            address_policy: which addresses may be dialled.
             proxy: the proxy to connect through, as a URL or a ``Proxy``.
             handshake: called with each connected socket and its 5-tuple.
             on_event: called with each event (``aioconnect.events``).
@@ -385,8 +387,10 @@ async def connect(
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.  It returns an
             unconnected socket, which the library then owns; an ``OSError`` from it is a failed
             attempt.  Default None.
-        address_policy: called with each 5-tuple before it is dialled.  Whoever named the address:
-            an ``OSError`` from it (``PermissionError``, say) forbids it.  Default None.
+        address_policy: which addresses may be dialled.  An ``AddressPolicy``, or a function that is
+            called with the endpoint of each attempt before its socket is made: a numeric 5-tuple
+            with the ``name`` that was looked up.  None, True and a ``Verdict`` that allows are a
+            yes; anything else is a no, and so is an ``OSError``.  Default None.
         proxy: the proxy to connect through, as a URL or a ``Proxy``.
             ``socks5h://user:password@host:port`` (the proxy resolves names), ``socks5://`` (they
             are resolved here), ``http://`` (CONNECT).  The text ``"env"`` reads ``ALL_PROXY`` and

@@ -12,7 +12,9 @@ from typing import Any
 from . import ssl_errors as ssl
 from .failure import KEPT_ATTEMPTS as KEPT_ATTEMPTS
 from .failure import AttemptFailed, ConnectError, from_errno, from_exception
+from .sentence import MOST_WORDS
 from .terms import Cause, Help
+from .text import safe
 
 __all__ = [
     "AccessDenied",
@@ -43,6 +45,7 @@ __all__ = [
     "PathNotFound",
     "PathUnusable",
     "PeerClosed",
+    "PolicyDenied",
     "PortsExhausted",
     "ProtocolError",
     "ProxyError",
@@ -87,6 +90,15 @@ class DeadlineExceeded(TimedOut):
 
 class AccessDenied(ConnectError, PermissionError):
     """File mode, firewall or security policy forbids it (EACCES, EPERM)."""
+
+
+class PolicyDenied(AccessDenied):
+    """The program itself forbids it: its ``address_policy``, or its ``allowed_names``."""
+
+    @property
+    def rule(self) -> str:
+        """What denied it, in the words of the policy: ``"10.0.0.0/8 (private use)"``."""
+        return safe(self.words, MOST_WORDS)
 
 
 class HostUnreachable(ConnectError):

@@ -190,11 +190,14 @@ OPTIONS = (
     ),
     Option(
         "address_policy",
-        "Callable[[Endpoint], object] | None",
+        "AddressPolicyLike | None",
         None,
-        checks.function,
-        "called with each 5-tuple before it is dialled.  Whoever named the address: an "
-        "``OSError`` from it (``PermissionError``, say) forbids it.",
+        checks.policy,
+        "which addresses may be dialled.  An ``AddressPolicy``, or a function that is called with "
+        "the endpoint of each attempt before its socket is made: a numeric 5-tuple with the "
+        "``name`` that was looked up.  None, True and a ``Verdict`` that allows are a yes; "
+        "anything else is a no, and so is an ``OSError``.",
+        kept="Callable[[Any], object] | None",
     ),
     Option(
         "proxy",

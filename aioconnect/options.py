@@ -99,9 +99,11 @@ class Options:
     """Called with a ``getaddrinfo`` 5-tuple for each attempt.  It returns an unconnected socket,
     which the library then owns; an ``OSError`` from it is a failed attempt."""
 
-    address_policy: Callable[[Endpoint], object] | None
-    """Called with each 5-tuple before it is dialled.  Whoever named the address: an ``OSError``
-    from it (``PermissionError``, say) forbids it."""
+    address_policy: Callable[[Any], object] | None
+    """Which addresses may be dialled.  An ``AddressPolicy``, or a function that is called with the
+    endpoint of each attempt before its socket is made: a numeric 5-tuple with the ``name`` that was
+    looked up.  None, True and a ``Verdict`` that allows are a yes; anything else is a no, and so is
+    an ``OSError``."""
 
     proxy: Proxy | EnvironmentProxies | None
     """The proxy to connect through, as a URL or a ``Proxy``.  ``socks5h://user:password@host:port``
@@ -119,11 +121,10 @@ class Options:
 
     # End of what is generated.
 
-    hooked: bool
-    """Derived: somebody observes or is asked (``on_event``, a breaker, a budget, a handshake,
-    a proxy)."""
-    custom: bool
-    """Derived: sockets are judged, made, set or bound in the caller's own way."""
+    # Derived: somebody observes or is asked (a hook, a breaker, a budget, a handshake, a proxy).
+    hooked = False
+    # Derived: sockets are judged, made, set or bound in the caller's own way.
+    custom = False
 
     def __init__(self, **options: Any) -> None:
         fields = self.__dict__

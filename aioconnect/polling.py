@@ -13,7 +13,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .driver import WRITE
+from .wait import WRITE
 
 if TYPE_CHECKING:
     import socket

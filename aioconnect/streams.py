@@ -81,7 +81,7 @@ async def open_connection(
         interleave: addresses of the first family that come first (default 1).
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
-        address_policy: called with each 5-tuple before it is dialled (default None).
+        address_policy: which addresses may be dialled (default None).
         proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
         handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
@@ -142,7 +142,7 @@ async def create_connection(
         interleave: addresses of the first family that come first (default 1).
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
-        address_policy: called with each 5-tuple before it is dialled (default None).
+        address_policy: which addresses may be dialled (default None).
         proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
         handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).

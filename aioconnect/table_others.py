@@ -162,8 +162,12 @@ PROXY = Cause(
 # What a function of the caller's says -------------------------------------------------------------
 
 FORBIDDEN = kernel.ACCESS.but(
-    phrase="forbidden to dial", hint="the address policy refuses it", alone="forbidden to dial it"
+    type=errors.PolicyDenied,
+    phrase="forbidden to dial",
+    hint="the address policy refuses it",
+    alone="forbidden to dial it",
 )
+FORBIDDEN_NAME = FORBIDDEN.but(hint="allowed_names has to name it")
 HOOK_DENIED = kernel.ACCESS.but(hint="the socket factory says so")
 _RAISED = kernel.OTHER.but(hint="what it raised is kept as the error's cause")
 HOOK_FAILED = {

@@ -59,6 +59,12 @@ _NUMERIC_LABEL = re.compile(r"(?:[0-9]+|0[xX][0-9A-Fa-f]*)\Z", re.ASCII)
 _SCOPE = re.compile(r"[^\s/%:\[\]\x00-\x1f]{1,15}")
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _MAX_NAME = 253
+"""Bytes of a name without its final dot.  A host with more characters is refused before a codec
+sees it, whose time may grow with the square of the length."""
+
+_KEPT = len("unix:") + 108
+"""Characters of a text that is parsed once for many calls.  A Unix socket's path has at most 108
+bytes; a longer one can never be connected, and a stranger's is not kept."""
 
 
 def endpoint(family: int, kind: int, address: Any) -> Endpoint:
@@ -166,8 +172,12 @@ def parse_host(host: str, port: int) -> Target:
     return Target(f"{safe(name)}:{port}", name, port, 0, None)
 
 
-@lru_cache(maxsize=256)
 def _parse_text(text: str) -> Target:
+    return _parse_once(text) if len(text) <= _KEPT else _parse_once.__wrapped__(text)
+
+
+@lru_cache(maxsize=256)
+def _parse_once(text: str) -> Target:
     if text.startswith("unix:"):
         return _parse_path(text[5:])
     if "://" in text:
@@ -304,7 +314,7 @@ def _check_name(host: str) -> str:
     _refuse_user_information(host)
     if not host.isprintable() or " " in host:
         raise not_a_target(f"{_shown(host)}: a control character or a space in a host")
-    if not host.isascii():
+    if not host.isascii() and len(host) <= _MAX_NAME:
         host = _to_ascii(host)
     if len(host.rstrip(".")) > _MAX_NAME:
         raise not_a_target(f"{_shown(host)}: a name has at most {_MAX_NAME} bytes")

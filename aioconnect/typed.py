@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
     from typing import Any, Generic, TypeAlias, TypeVar
 
+    from .address_policy import AddressPolicyLike
     from .dialer import Dialer
     from .events import Event
     from .many import AnyTarget, ConnectMany
@@ -50,7 +51,7 @@ class TargetOptions(TypedDict, total=False):
     interleave: int
     socket_options: Iterable[SocketOption] | None
     socket_factory: Callable[[Endpoint], socket.socket] | None
-    address_policy: Callable[[Endpoint], object] | None
+    address_policy: AddressPolicyLike | None
     proxy: ProxyLike | None
     handshake: Handshake | None
     on_event: Callable[[Event], object] | None
@@ -112,7 +113,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -138,7 +139,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -164,7 +165,7 @@ if TYPE_CHECKING:
         interleave: int = ...,
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
-        address_policy: Callable[[Endpoint], object] | None = ...,
+        address_policy: AddressPolicyLike | None = ...,
         proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
@@ -201,7 +202,7 @@ if TYPE_CHECKING:
         interleave: int = ...,
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
-        address_policy: Callable[[Endpoint], object] | None = ...,
+        address_policy: AddressPolicyLike | None = ...,
         proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
@@ -238,7 +239,7 @@ if TYPE_CHECKING:
         interleave: int = ...,
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
-        address_policy: Callable[[Endpoint], object] | None = ...,
+        address_policy: AddressPolicyLike | None = ...,
         proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
@@ -274,7 +275,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -310,7 +311,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -337,7 +338,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -369,7 +370,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -396,7 +397,7 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import functools
 import gc
 import inspect
 import math
@@ -54,6 +55,24 @@ class NoResolver:
     async def lookup(self, name: str, family: int) -> Any:
         """Look nothing up."""
         raise NotImplementedError
+
+
+async def asynchronous(endpoint: Any) -> bool:
+    """Be a policy that would have to be awaited."""
+    return True
+
+
+async def generating(endpoint: Any) -> Any:
+    """Be one that is no policy at all."""
+    yield True
+
+
+class Asynchronous:
+    """An object whose call would have to be awaited."""
+
+    async def __call__(self, endpoint: Any) -> bool:
+        """Allow, one day."""
+        return True
 
 
 RESOLVER = NoResolver()
@@ -293,6 +312,11 @@ BAD: list[Any] = [
             ("breaker", "a budget", BUDGET, TypeError),
             ("socket_factory", "no function", 5, TypeError),
             ("address_policy", "no function", "127.0.0.0/8", TypeError),
+            ("address_policy", "a class", aioconnect.AddressPolicy, TypeError),
+            ("address_policy", "an asynchronous function", asynchronous, TypeError),
+            ("address_policy", "one with arguments", functools.partial(asynchronous), TypeError),
+            ("address_policy", "an asynchronous generator", generating, TypeError),
+            ("address_policy", "an asynchronous method", Asynchronous(), TypeError),
             ("proxy", "a number", 1080, TypeError),
             ("proxy", "a pair", ("p.test", 1080), TypeError),
             ("proxy", "no URL", "p.test:1080", ValueError),

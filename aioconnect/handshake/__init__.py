@@ -17,8 +17,8 @@ from socket import MSG_PEEK, socket
 from typing import TYPE_CHECKING
 
 from .. import causes
-from ..driver import READ, WRITE
 from ..targets import Handshake
+from ..wait import READ, WRITE
 
 if TYPE_CHECKING:
     from collections.abc import Generator

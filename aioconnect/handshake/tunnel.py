@@ -1,4 +1,4 @@
-"""The stage of an attempt in which a proxy makes the tunnel to the target."""
+"""The tunnel of an attempt that goes through a proxy: which protocol speaks for it."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from ..checks import take_proxy
 from ..dialer import Dialer
 from ..options import check_count, check_limit
 from ..targets import AnyTarget
+from . import room
 from .result import ConnectResult
-from .room import Pace
 from .run import ConnectMany
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def connect_many(
         interleave: addresses of the first family that come first (default 1).
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
-        address_policy: called with each 5-tuple before it is dialled (default None).
+        address_policy: which addresses may be dialled (default None).
         proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
         handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
@@ -111,7 +111,7 @@ def connect_many(
         targets,
         limit=check_count("limit", default_limit() if limit is None else limit),
         per_host=None if per_host is None else check_count("per_host", per_host),
-        pace=None if rate is None else Pace(rate, burst),
+        pace=None if rate is None else room.Pace(rate, burst),
         ordered=ordered,
         timeout=check_limit("timeout", timeout),
     )

@@ -197,6 +197,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
     from typing import Any, Generic, TypeAlias, TypeVar
 
+    from .address_policy import AddressPolicyLike
     from .dialer import Dialer
     from .events import Event
     from .many import AnyTarget, ConnectMany

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, TypeAlias, assert_type
 
 import aioconnect
 from aioconnect import (
+    AddressPolicy,
     Answer,
     AttemptFailed,
     ConnectError,
@@ -24,6 +26,7 @@ from aioconnect import (
     Options,
     Proxy,
     Supervisor,
+    Verdict,
     blocking,
     connect,
     connect_many,
@@ -195,6 +198,22 @@ async def wrong_options_are_errors() -> None:
     await connect("a", 1, proxy=("proxy", 1080))  # type: ignore[arg-type]
     await connect("a", 1, handshake=watch)  # type: ignore[arg-type]
     await connect("a", 1, on_event=5)  # type: ignore[arg-type]
+
+
+def address_policies_are_typed() -> None:
+    """Make one in each way, and ask it."""
+    networks = [ip_network("10.0.0.0/8"), "2001:db8::/32", ip_address("::1"), "unix:/run/*"]
+    policy = AddressPolicy.public(
+        nat64=["64:ff9b:1::/96"], allow=networks, deny=networks, ports={80}, datagram=True
+    )
+    assert_type(policy, AddressPolicy)
+    assert_type(AddressPolicy.only(*networks, ports=range(1, 1024)), AddressPolicy)
+    assert_type(policy.check("::1", 80, type=socket.SOCK_DGRAM), Verdict)
+    assert_type(policy.check("unix:@a").rule, str)
+    Dialer(address_policy=policy)
+    AddressPolicy.public([])  # type: ignore[call-arg]
+    AddressPolicy.only(5)  # type: ignore[arg-type]
+    AddressPolicy.public(ports=["80"])  # type: ignore[list-item]
 
 
 async def options_may_be_passed_on(options: ConnectOptions, other: TargetOptions) -> None:
