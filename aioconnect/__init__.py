@@ -42,6 +42,7 @@ from .errors import (
     PeerClosed,
     PortsExhausted,
     ProtocolError,
+    ProxyError,
     SocketBusy,
     SocketUnusable,
     TimedOut,
@@ -57,6 +58,7 @@ from .targets import Endpoint, TargetLike
 if TYPE_CHECKING:
     from . import blocking, many, resolve, retry, supervise
     from .many import ConnectMany, ConnectResult, connect_many
+    from .proxy import Proxy
     from .ready import wait_until_ready
     from .resolve import Answer, Resolver
     from .supervise import Supervisor
@@ -102,6 +104,8 @@ __all__ = [
     "PeerClosed",
     "PortsExhausted",
     "ProtocolError",
+    "Proxy",
+    "ProxyError",
     "Resolver",
     "SocketBusy",
     "SocketUnusable",
@@ -135,6 +139,7 @@ _LAZY_NAMES = {
     "ConnectMany": "many",
     "ConnectOptions": "typed",
     "ConnectResult": "many",
+    "Proxy": "proxy",
     "Resolver": "resolve",
     "Supervisor": "supervise",
     "connect_many": "many",

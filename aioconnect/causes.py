@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from . import ssl_errors as ssl
 from . import table_kernel as kernel
 from . import table_others as others
+from . import table_proxies as proxies
 from .errors import ConnectError, Help, TLSError
 from .failure import KEPT_ATTEMPTS, know, rank, raw_args
 from .text import format_address, format_host, format_option
@@ -75,6 +76,8 @@ def classify(
     if number is None:
         return kernel.OTHER
     if stage != "connect" or said_by != "kernel":
+        if stage in proxies.DEADLINES and number in proxies.OF_HANDSHAKE:
+            return proxies.OF_HANDSHAKE[number]
         if said_by == "hook" or stage == "policy":
             return others.of_hook(number, stage)
         if said_by == "option":
@@ -215,6 +218,8 @@ def from_exception(
             fields["elapsed"] = elapsed
         if target:
             fields["target"] = target
+        if error.address is None:  # a handshake's: it knows neither its address nor its place
+            fields |= {"stage": stage, "address": address, "family": family}
         return error
     cause, number = _classify_exception(exc, stage, family, bound, address, said_by)
     words = _words_of(exc)
@@ -327,7 +332,9 @@ def timed_out(
     elapsed: float = 0.0,
 ) -> ConnectError:
     """Build the error for a limit of ours: the whole call's deadline, or one attempt's."""
-    if whole:
+    if stage in proxies.DEADLINES:
+        cause = (proxies.DEADLINES if whole else proxies.ATTEMPTS_TIMED_OUT)[stage]
+    elif whole:
         cause = others.DEADLINES.get(stage, others.DEADLINE)
     else:
         cause = others.TLS_TIMED_OUT if stage == "tls" else others.ATTEMPT_TIMED_OUT
@@ -359,6 +366,19 @@ def lost(target: str, stopped: str, retry_after: float | None) -> ConnectError:
     error = _make(kernel.RESET, errno.ECONNRESET, "Connection lost", "connect", target=target)
     error.stopped, error.retry_after = stopped, retry_after
     return error
+
+
+def from_proxy(name: str, said: str, *, status: int | None = None) -> ConnectError:
+    """Build the error for what a proxy said, or did, in its handshake: a row of ``BY_PROXY``."""
+    cause, number = proxies.BY_PROXY[name]
+    error = _make(cause, number, said, "proxy")
+    error.status = status
+    return error
+
+
+def closed_early() -> ConnectError:
+    """Build the error for a peer that closed before a handshake over the connection was done."""
+    return _make(proxies.CLOSED_EARLY, errno.EPIPE, _strerror(errno.EPIPE), "handshake")
 
 
 def circuit_open(target: str, retry_after: float) -> ConnectError:

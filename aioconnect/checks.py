@@ -12,11 +12,14 @@ import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from . import causes
 from .targets import parse
 from .text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from .proxy import EnvironmentProxies, Proxy
 
 __all__ = [
     "count",
@@ -27,10 +30,12 @@ __all__ = [
     "limit",
     "local_addr",
     "optional_span",
-    "plain_addresses",
+    "proxy",
+    "proxy_and_type",
     "socket_options",
     "socket_type",
     "span",
+    "take_proxy",
 ]
 
 LEAST_DELAY = 0.010
@@ -157,11 +162,6 @@ def _no_path(text: str) -> str:
     return ""
 
 
-def plain_addresses(checked: Iterable[tuple[int, Any]]) -> list[Any]:
-    """Return local addresses as they were given, without their family."""
-    return [address for _, address in checked]
-
-
 def _items(name: str, value: Any) -> tuple[Any, ...]:
     try:
         return tuple(value)
@@ -192,6 +192,44 @@ def function(name: str, value: Any) -> Any:
     if value is not None and not callable(value):
         raise TypeError(f"{name} is not callable: {value!r}")
     return value
+
+
+def proxy(name: str, value: Any) -> Proxy | EnvironmentProxies | None:
+    """Return the proxy that a URL or ``"env"`` means."""
+    if value is None:
+        return None
+    try:
+        from .proxy import EnvironmentProxies, Proxy  # loaded on first use
+    except OSError as exc:  # no descriptor to load it with
+        raise causes.from_exception(exc, stage="proxy") from None
+
+    if isinstance(value, Proxy | EnvironmentProxies):
+        return value
+    if value == "env":
+        return EnvironmentProxies()
+    kind, given = type(value), [value]
+    del value  # a traceback can show the local variables of this frame
+    if kind is not str:
+        given.clear()
+        raise TypeError(f'{name} is a URL, a Proxy, "env" or None, not {kind.__name__}')
+    return Proxy(given.pop())
+
+
+def take_proxy(options: Any) -> None:
+    """Put the proxy in the place of what means it, in the keywords of a function.
+
+    They are a local variable of that function, and a traceback can show those; so what may hold
+    a password goes before anything else can fail.
+    """
+    options["proxy"] = proxy("proxy", options.pop("proxy"))
+
+
+def proxy_and_type(proxy: Proxy | EnvironmentProxies, kind: int) -> None:
+    """Refuse a proxy beside a type that none takes."""
+    from .proxy import Proxy
+
+    if isinstance(proxy, Proxy) and kind != socket.SOCK_STREAM:
+        raise ValueError("proxy and type contradict each other: no proxy takes datagrams")
 
 
 def having(*methods: str) -> Callable[[str, Any], Any]:

@@ -7,13 +7,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from . import engine, signatures
+from .checks import take_proxy
 from .keywords import OPTIONS
 from .options import Options, check_span
 from .targets import parse_all
+from .via import via
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Self, TypeVar, Unpack
 
     from .supervise import Supervisor
@@ -67,6 +69,13 @@ class Dialer(Options):
             attempt.  Default None.
         address_policy: called with each 5-tuple before it is dialled.  Whoever named the address:
             an ``OSError`` from it (``PermissionError``, say) forbids it.  Default None.
+        proxy: the proxy to connect through, as a URL or a ``Proxy``.
+            ``socks5h://user:password@host:port`` (the proxy resolves names), ``socks5://`` (they
+            are resolved here), ``http://`` (CONNECT).  The text ``"env"`` reads ``ALL_PROXY`` and
+            ``NO_PROXY``; without it the environment is not read.  Default None.
+        handshake: called with each connected socket and its 5-tuple.  It returns a generator that
+            speaks over the socket, and yields 1 to wait until it can read, 4 until it can write;
+            then the attempt is done.  An ``OSError`` from it is a failed attempt.  Default None.
         on_event: called with each event (``aioconnect.events``).  It only observes: an
             ``Exception`` in it is logged and dropped.  Default None.
 
@@ -77,6 +86,8 @@ class Dialer(Options):
 
     @signatures.dialer
     def __init__(self, **options: Unpack[ConnectOptions]) -> None:
+        if "proxy" in options:
+            take_proxy(options)
         policy = options.get("retry")
         if policy is not None:
             from . import retry  # loaded on first use
@@ -107,11 +118,15 @@ class Dialer(Options):
             socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
             address_policy: called with each 5-tuple before it is dialled.
+            proxy: the proxy to connect through, as a URL or a ``Proxy``.
+            handshake: called with each connected socket and its 5-tuple.
             on_event: called with each event (``aioconnect.events``).
 
         Raises:
             TypeError, ValueError: as for :class:`Dialer`.
         """
+        if "proxy" in changes:
+            take_proxy(changes)
         changed: Self = super().replace(**changes)
         return changed
 
@@ -119,8 +134,8 @@ class Dialer(Options):
         self, target: TargetLike | Sequence[TargetLike], port: int | None = None
     ) -> socket.socket:
         """Connect as :func:`connect` does, with these options."""
-        sock, _, _ = await engine.dial(check_family(parse_all(target, port), self), self)
-        return sock
+        call = await engine.dial(reached(parse_all(target, port), self), self)
+        return call.result  # type: ignore[no-any-return]
 
     @signatures.dialer_open_connection
     async def open_connection(
@@ -170,6 +185,8 @@ class Dialer(Options):
             socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
             address_policy: called with each 5-tuple before it is dialled.
+            proxy: the proxy to connect through, as a URL or a ``Proxy``.
+            handshake: called with each connected socket and its 5-tuple.
             on_event: called with each event (``aioconnect.events``).
 
         Returns:
@@ -180,7 +197,7 @@ class Dialer(Options):
         """
         from . import streams
 
-        return await streams.open_with(self, host, port, dict(keywords))
+        return await streams.open_with(self, host, port, keywords)
 
     @signatures.dialer_create_connection
     async def create_connection(
@@ -230,6 +247,8 @@ class Dialer(Options):
             socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
             address_policy: called with each 5-tuple before it is dialled.
+            proxy: the proxy to connect through, as a URL or a ``Proxy``.
+            handshake: called with each connected socket and its 5-tuple.
             on_event: called with each event (``aioconnect.events``).
 
         Returns:
@@ -240,7 +259,7 @@ class Dialer(Options):
         """
         from . import streams
 
-        return await streams.create_with(self, protocol_factory, host, port, dict(keywords))
+        return await streams.create_with(self, protocol_factory, host, port, keywords)
 
     def supervise(
         self,
@@ -280,7 +299,7 @@ class Dialer(Options):
 
         return Supervisor(
             self,
-            check_family(parse_all(target, port), self),
+            reached(parse_all(target, port), self),
             policy=retry.RECONNECT if self.retry is None else self.retry,
             healthy_after=check_span("healthy_after", healthy_after),
             wake_interval=check_span("wake_interval", wake_interval),
@@ -300,7 +319,7 @@ def _with_numbers(**options: Any) -> Dialer:
     return Dialer(**options)
 
 
-def with_options(options: Mapping[str, Any]) -> Dialer:
+def with_options(options: Any) -> Dialer:
     """Return a dialer with these options, for one call.
 
     A program gives the same ``timeout`` everywhere.  Numbers are nobody's, so that a dialer that
@@ -314,6 +333,8 @@ def with_options(options: Mapping[str, Any]) -> Dialer:
             return _with_numbers(**options)
         except TypeError:  # of what cannot be hashed: the check below says what is wrong with it
             pass
+    if "proxy" in options:
+        take_proxy(options)
     return Dialer(**options)
 
 
@@ -366,6 +387,13 @@ async def connect(
             attempt.  Default None.
         address_policy: called with each 5-tuple before it is dialled.  Whoever named the address:
             an ``OSError`` from it (``PermissionError``, say) forbids it.  Default None.
+        proxy: the proxy to connect through, as a URL or a ``Proxy``.
+            ``socks5h://user:password@host:port`` (the proxy resolves names), ``socks5://`` (they
+            are resolved here), ``http://`` (CONNECT).  The text ``"env"`` reads ``ALL_PROXY`` and
+            ``NO_PROXY``; without it the environment is not read.  Default None.
+        handshake: called with each connected socket and its 5-tuple.  It returns a generator that
+            speaks over the socket, and yields 1 to wait until it can read, 4 until it can write;
+            then the attempt is done.  An ``OSError`` from it is a failed attempt.  Default None.
         on_event: called with each event (``aioconnect.events``).  It only observes: an
             ``Exception`` in it is logged and dropped.  Default None.
 
@@ -383,18 +411,24 @@ async def connect(
     Sources: connect(2), RFC 8305, RFC 6724.
     """
     dialer = with_options(options) if options else DEFAULTS
-    targets = parse_all(target, port)
-    if dialer.family:
-        check_family(targets, dialer)
-    sock, _, _ = await engine.dial(targets, dialer)
-    return sock
+    targets: Sequence[Target] = parse_all(target, port)
+    if dialer.family or dialer.proxy is not None:
+        targets = reached(targets, dialer)
+    call = await engine.dial(targets, dialer)
+    return call.result  # type: ignore[no-any-return]
 
 
-def check_family(targets: Sequence[Target], options: Options) -> Sequence[Target]:
-    """Refuse a target whose family the options rule out."""
+def reached(targets: Sequence[Target], options: Options) -> Sequence[Target]:
+    """Return the targets as they are reached: directly, or through a proxy.
+
+    Raises:
+        ValueError: the options rule one out.
+    """
+    if options.proxy is not None:
+        targets = via(targets, options.proxy, options.type)
     if options.family:
         for target in targets:
-            if target.family not in (0, options.family):
+            if target.dialled.family not in (0, options.family):
                 family = socket.AddressFamily(options.family).name
                 raise ValueError(f"{target.text} is not of the family asked for ({family})")
     return targets

@@ -45,6 +45,7 @@ __all__ = [
     "PeerClosed",
     "PortsExhausted",
     "ProtocolError",
+    "ProxyError",
     "SocketBusy",
     "SocketUnusable",
     "TLSError",
@@ -191,6 +192,13 @@ class CertificateError(TLSError, ssl.SSLCertVerificationError):
 
     verify_code: int = 0
     verify_message: str = ""
+
+
+class ProxyError(ConnectError):
+    """A proxy did not make the connection, for a reason that has no class of its own.
+
+    ``status`` is what it answered: the status of HTTP, the reply of SOCKS; None if no answer.
+    """
 
 
 class CircuitOpen(ConnectError):

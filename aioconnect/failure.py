@@ -115,6 +115,7 @@ class ConnectError(OSError):
         elapsed: seconds from the start of the call (of the attempt) to the failure.
         stopped: why no further round was begun (``"attempts"``, ``"deadline"``, ...), or None.
         retry_after: seconds after which a breaker lets the next attempt through, or None.
+        status: what a proxy answered (the status of HTTP, the reply of SOCKS), or None.
 
     If several attempts failed, class and errno are those of the dominant cause (all alike: that
     one; else refused, reset, timed out, permission, host, network, family or address, anything
@@ -129,6 +130,7 @@ class ConnectError(OSError):
     elapsed: float = 0.0
     stopped: str | None = None
     retry_after: float | None = None
+    status: int | None = None
 
     # An error is built on the path of every refused connect, and most are never looked at: what
     # follows from the others is found out when it is asked for.  ``OSError`` keeps the number and

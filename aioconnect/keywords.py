@@ -197,6 +197,26 @@ OPTIONS = (
         "``OSError`` from it (``PermissionError``, say) forbids it.",
     ),
     Option(
+        "proxy",
+        "ProxyLike | None",
+        None,
+        checks.proxy,
+        "the proxy to connect through, as a URL or a ``Proxy``.  "
+        "``socks5h://user:password@host:port`` (the proxy resolves names), ``socks5://`` (they "
+        'are resolved here), ``http://`` (CONNECT).  The text ``"env"`` reads ``ALL_PROXY`` and '
+        "``NO_PROXY``; without it the environment is not read.",
+        kept="Proxy | EnvironmentProxies | None",
+    ),
+    Option(
+        "handshake",
+        "Handshake | None",
+        None,
+        checks.function,
+        "called with each connected socket and its 5-tuple.  It returns a generator that speaks "
+        "over the socket, and yields 1 to wait until it can read, 4 until it can write; then the "
+        "attempt is done.  An ``OSError`` from it is a failed attempt.",
+    ),
+    Option(
         "on_event",
         "Callable[[Event], object] | None",
         None,

@@ -6,6 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from . import errors, retry, signatures
+from .checks import take_proxy
 from .dialer import connect
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ async def wait_until_ready(
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
         address_policy: called with each 5-tuple before it is dialled (default None).
+        proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
+        handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
     Returns:
@@ -108,6 +111,8 @@ async def wait_until_ready(
         ConnectError: the last error, when the time is up or waiting cannot help.
         ValueError, TypeError: bad input, before any I/O.
     """
+    if "proxy" in options:
+        take_proxy(options)
     chosen: dict[str, Any] = {"retry": Patience(), "attempt_timeout": ATTEMPT_TIMEOUT, **options}
     started = monotonic()
     sock = await connect(target, port, **cast("TargetOptions", chosen), timeout=timeout)

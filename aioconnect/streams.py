@@ -16,7 +16,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import causes, engine, errors, signatures
-from .dialer import DEFAULTS, check_family, with_options
+from .checks import take_proxy
+from .dialer import DEFAULTS, reached, with_options
 from .keywords import KEYWORDS
 from .targets import Target, parse_all
 from .text import safe
@@ -81,6 +82,8 @@ async def open_connection(
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
         address_policy: called with each 5-tuple before it is dialled (default None).
+        proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
+        handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
     Returns:
@@ -91,7 +94,7 @@ async def open_connection(
 
     Source: ``asyncio.open_connection``.
     """
-    return await open_with(DEFAULTS, host, port, dict(keywords))
+    return await open_with(DEFAULTS, host, port, keywords)
 
 
 @signatures.create_connection
@@ -140,6 +143,8 @@ async def create_connection(
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
         address_policy: called with each 5-tuple before it is dialled (default None).
+        proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
+        handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
     Returns:
@@ -151,11 +156,11 @@ async def create_connection(
 
     Source: ``asyncio.loop.create_connection``.
     """
-    return await create_with(DEFAULTS, protocol_factory, host, port, dict(keywords))
+    return await create_with(DEFAULTS, protocol_factory, host, port, keywords)
 
 
 async def open_with(
-    dialer: Dialer, host: Any, port: Any, keywords: dict[str, Any]
+    dialer: Dialer, host: Any, port: Any, keywords: Any
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open a stream with a dialer's options."""
     loop = asyncio.get_running_loop()
@@ -170,13 +175,15 @@ async def create_with(
     protocol_factory: Callable[[], ProtocolT],
     host: Any,
     port: Any,
-    keywords: dict[str, Any],
+    keywords: Any,
 ) -> tuple[asyncio.Transport, ProtocolT]:
     """Create a transport with a dialer's options."""
     started = monotonic()
     tls: dict[str, Any] = {}
     sock, all_errors = None, False
     if keywords:
+        if "proxy" in keywords:
+            take_proxy(keywords)
         own, tls = _split(keywords)
         if own:
             dialer = with_options(own) if dialer is DEFAULTS else dialer.replace(**own)
@@ -195,16 +202,17 @@ async def create_with(
     else:
         if dialer.type != socket.SOCK_STREAM:
             raise ValueError("streams need type=SOCK_STREAM")
-        targets = check_family(_targets(host, port), dialer)
+        targets = reached(_targets(host, port), dialer)
         wants_name = tls.get("ssl") and tls.get("server_hostname") is None
         if wants_name and any(target.family == socket.AF_UNIX for target in targets):
             raise ValueError("ssl over a Unix socket needs server_hostname")
         try:
-            sock, target, address = await engine.dial(targets, dialer)
+            call = await engine.dial(targets, dialer)
         except errors.ConnectError as exc:
             if all_errors and exc.__cause__ is None:
                 exc.__cause__ = exc.group()
             raise
+        sock, (target, address) = call.result, call.won
         text = target.text
         if wants_name:
             tls["server_hostname"] = target.host.partition("%")[0].rstrip(".")

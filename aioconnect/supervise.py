@@ -14,7 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import causes, engine, errors, events, poller, retry
-from .call import logger, tell
+from .log import emit, logger
 
 if TYPE_CHECKING:
     import socket
@@ -62,7 +62,7 @@ class Supervisor:
         self._wake_interval = wake_interval
         self._key = ", ".join(target.text for target in targets)
         self._sock: socket.socket | None = None
-        self._inbox = poller.Inbox()
+        self._alarm = poller.Alarm()
         self._machine: retry.Supervision | None = None
         self._asking = False
         self._over = False
@@ -84,7 +84,7 @@ class Supervisor:
 
     async def __aexit__(self, *exc_info: object) -> None:
         self._over = True
-        self._inbox.wake()  # another task may be asking
+        self._alarm.wake()  # another task may be asking
         self._close()
 
     def __aiter__(self) -> Self:
@@ -121,7 +121,7 @@ class Supervisor:
         Call it in the thread of the loop.
         """
         self._entered().wake(monotonic())
-        self._inbox.wake()
+        self._alarm.wake()
 
     def _entered(self) -> retry.Supervision:
         if self._machine is None:
@@ -135,7 +135,7 @@ class Supervisor:
         while True:
             await self._pause(machine, at_least_a_turn=pausing)
             try:
-                sock, _, _ = await engine.dial(self._targets, self._dialer)
+                sock = (await engine.dial(self._targets, self._dialer)).result
             except errors.CircuitOpen as exc:
                 machine.postpone(monotonic() + (exc.retry_after or 0.0))
                 self._announce(machine, exc, str(exc))
@@ -152,15 +152,13 @@ class Supervisor:
 
     async def _pause(self, machine: retry.Supervision, *, at_least_a_turn: bool) -> None:
         """Sleep until the next dial is due; the loop has its turn even if that is at once."""
-        loop = asyncio.get_running_loop()
-        watcher = poller.of(loop)
         if self._owes:
             self._reserve(machine)
         try:
             when = machine.next_dial
             while when is not None and (at_least_a_turn or monotonic() < when):
                 at_least_a_turn = False
-                await self._inbox.wait(loop, watcher, when)
+                await self._alarm.sleep(poller.of(asyncio.get_running_loop()), when)
                 if self._over:
                     raise StopAsyncIteration
                 when = machine.next_dial
@@ -227,11 +225,11 @@ class Supervisor:
         now = monotonic()
         delay = max((machine.next_dial or now) - now, 0.0)
         logger.warning("%s; dialling again in %.2f s", said, delay)
-        tell(self._hook, events.RetryScheduled(now, self._key, machine.failures, delay, error))
+        emit(self._hook, events.RetryScheduled(now, self._key, machine.failures, delay, error))
 
     def _give_up(self, answer: retry.Stop, error: errors.ConnectError) -> None:
         error.stopped, error.retry_after = answer.reason, answer.retry_after
-        tell(self._hook, events.GaveUp(monotonic(), self._key, answer.reason, error))
+        emit(self._hook, events.GaveUp(monotonic(), self._key, answer.reason, error))
 
     def _close(self) -> None:
         if self._sock is not None:

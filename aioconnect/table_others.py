@@ -1,6 +1,6 @@
 """What others say than the kernel: a name server, OpenSSL, a function of the caller's, our limits.
 
-This and ``table_kernel`` are the one table.
+This, ``table_kernel`` and ``table_proxies`` are the one table.
 
 Sources: getaddrinfo(3), RFC 8446 (TLS).
 """
@@ -148,6 +148,17 @@ OF_TLS = {
     ),
 }
 
+# A proxy ------------------------------------------------------------------------------------------
+
+PROXY = Cause(
+    "proxy_error",
+    errors.ProxyError,
+    _SO,
+    "{words}, says the proxy",
+    "does the name exist, and is the server listening on that port?",
+    speaks=True,
+)
+
 # What a function of the caller's says -------------------------------------------------------------
 
 FORBIDDEN = kernel.ACCESS.but(
@@ -160,6 +171,7 @@ HOOK_FAILED = {
     "socket": _RAISED.but(phrase="the socket factory failed for"),
     "resolve": _RAISED.but(phrase="the resolver failed for"),
     "wait": _RAISED.but(phrase="the retry policy failed for"),
+    "handshake": _RAISED.but(phrase="the handshake failed with"),
 }
 _HOOK_TYPES = {
     errno.ENOENT: errors._NoFile,
@@ -225,7 +237,7 @@ def _rows() -> list[Cause]:
         *(kernel.OTHER, *kernel.TABLE.values(), kernel.NO_SOURCE),
         *(kernel.BAD_OPTION, ATTEMPT_TIMED_OUT, DEADLINE, CIRCUIT),
         *(INVALID_TARGET, *EAI_TABLE.values(), NAME_ERROR),
-        *(TLS, CERTIFICATE),
+        *(TLS, CERTIFICATE, PROXY),
     ]
 
 

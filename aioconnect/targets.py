@@ -23,7 +23,16 @@ from .text import safe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Endpoint", "Target", "TargetLike", "endpoint", "parse", "parse_all", "parse_host"]
+__all__ = [
+    "AnyTarget",
+    "Endpoint",
+    "Target",
+    "TargetLike",
+    "endpoint",
+    "parse",
+    "parse_all",
+    "parse_host",
+]
 
 Endpoint: TypeAlias = tuple[int, int, int, str, Any]
 """What ``getaddrinfo`` gives: family, type, protocol, canonical name, sockaddr."""
@@ -31,6 +40,9 @@ Endpoint: TypeAlias = tuple[int, int, int, str, Any]
 TargetLike: TypeAlias = "str | tuple[str, int] | tuple[str, int, int, int | str]"
 """One target: ``"host:port"``, ``"[v6%scope]:port"``, ``"unix:/path"``, ``"unix:@abstract"``, a
 host with the port beside it, or a tuple as the socket module has it."""
+
+AnyTarget: TypeAlias = "TargetLike | Sequence[TargetLike]"
+"""One target, or a list of several that are raced."""
 
 _AF_INET, _AF_INET6, _AF_UNIX = int(socket.AF_INET), int(socket.AF_INET6), int(socket.AF_UNIX)
 
@@ -61,9 +73,10 @@ class Target:
         family: the address family, 0 for a name.
         address: the socket address, None for a name.  An IPv6 scope is a number, or the
             interface's name, which is looked up when it is dialled.
+        needs_lookup: whether there is something in ``names``.
     """
 
-    __slots__ = ("_stream", "address", "family", "host", "name", "port", "text")
+    __slots__ = ("_stream", "address", "family", "host", "name", "needs_lookup", "port", "text")
 
     def __init__(self, text: str, host: str, port: int, family: int, address: Any) -> None:
         self.text = text
@@ -72,6 +85,7 @@ class Target:
         self.port = port
         self.family = family
         self.address = address
+        self.needs_lookup = not family
         self._stream = (endpoint(family, _STREAM, address),)
 
     def endpoints(self, kind: int) -> tuple[Endpoint, ...]:
@@ -79,6 +93,20 @@ class Target:
         if kind == _STREAM:
             return self._stream
         return (endpoint(self.family, kind, self.address),)
+
+    @property
+    def dialled(self) -> Target:
+        """Return what is dialled to reach it: itself, or a proxy."""
+        return self
+
+    @property
+    def names(self) -> tuple[Target, ...]:
+        """Return what has to be looked up before there is an address to dial."""
+        return () if self.family else (self,)
+
+    def join(self, found: Sequence[Sequence[Endpoint]], kind: int) -> Sequence[Endpoint]:
+        """Return what to dial, of the addresses that were found for each of ``names``."""
+        return found[0]
 
     def __repr__(self) -> str:
         return f"<Target {self.text}>"

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
     from .dialer import Dialer
     from .events import Event
+    from .handshake import Handshake
     from .many import AnyTarget, ConnectMany
+    from .proxy import Proxy
     from .resolve.base import Resolver
     from .retry import Breaker, Budget, PolicyLike
     from .targets import Endpoint, TargetLike
 
     LocalAddress: TypeAlias = tuple[str, int] | str
     SocketOption: TypeAlias = tuple[int, int, int | bytes]
+    ProxyLike: TypeAlias = Proxy | str
 
     DialerT = TypeVar("DialerT", bound=Dialer)
     ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
@@ -49,6 +52,8 @@ class TargetOptions(TypedDict, total=False):
     socket_options: Iterable[SocketOption] | None
     socket_factory: Callable[[Endpoint], socket.socket] | None
     address_policy: Callable[[Endpoint], object] | None
+    proxy: ProxyLike | None
+    handshake: Handshake | None
     on_event: Callable[[Event], object] | None
 
 
@@ -109,6 +114,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> socket.socket: ...
 
@@ -133,6 +140,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> None: ...
 
@@ -157,6 +166,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: Callable[[Endpoint], object] | None = ...,
+        proxy: ProxyLike | None = ...,
+        handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> DialerT: ...
 
@@ -192,6 +203,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: Callable[[Endpoint], object] | None = ...,
+        proxy: ProxyLike | None = ...,
+        handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]: ...
 
@@ -227,6 +240,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: Callable[[Endpoint], object] | None = ...,
+        proxy: ProxyLike | None = ...,
+        handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> tuple[asyncio.Transport, ProtocolT]: ...
 
@@ -261,6 +276,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]: ...
 
@@ -295,6 +312,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> tuple[asyncio.Transport, ProtocolT]: ...
 
@@ -320,6 +339,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> socket.socket: ...
 
@@ -350,6 +371,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> ConnectMany: ...
 
@@ -375,6 +398,8 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: Callable[[Endpoint], object] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> float: ...
 

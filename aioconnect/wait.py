@@ -11,15 +11,8 @@ from __future__ import annotations
 import errno
 import select
 import socket
-from time import monotonic
-from typing import TYPE_CHECKING
 
-from . import causes
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-__all__ = ["SPURIOUS", "check_socket", "outcome", "pending", "waiting"]
+__all__ = ["SPURIOUS", "check_socket", "outcome", "pending", "ready"]
 
 SPURIOUS = -1
 
@@ -74,7 +67,7 @@ def pending(sock: socket.socket) -> int:
 
 
 def ready(sock: socket.socket) -> bool:
-    """Tell whether the socket is writable, or has an error or a hang-up, now."""
+    """Whether the socket is writable, or has an error or a hang-up, now."""
     poll = select.poll()
     try:
         poll.register(sock, select.POLLOUT)
@@ -90,20 +83,3 @@ def check_socket(sock: object) -> None:
     """Refuse what is no socket."""
     if not isinstance(sock, socket.socket):
         raise TypeError(f"a socket.socket is needed, not {type(sock).__name__}")
-
-
-def waiting(sock: socket.socket) -> Generator[None, None, None]:
-    """Wait for a pending connect: yields whenever the socket must be waited for.
-
-    Raises:
-        ConnectError: it failed, or nothing is pending.
-    """
-    started = monotonic()
-    number = pending(sock)
-    while number == SPURIOUS:
-        yield
-        number = outcome(sock)
-    if number:
-        raise causes.from_errno(
-            number, stage="wait", family=sock.family, elapsed=monotonic() - started
-        )

@@ -241,11 +241,11 @@ def test_what_people_write_in_annotations_is_exported(name: str) -> None:
 FLOORS = [
     {
         *("text", "terms", "sentence", "failure", "errors", "table_kernel", "table_others"),
-        *("causes", "events", "about", "ssl_errors", "targets"),
+        *("causes", "events", "about", "ssl_errors", "table_proxies", "targets", "proxy", "via"),
         *("checks", "keywords", "options", "signatures", "typed"),
     },
     {"race", "retry"},
-    {"attempt", "wait", "resolve"},
+    {"attempt", "handshake", "wait", "resolve"},
     {"engine", "call", "poller", "polling"},
     {"blocking", "dialer", "streams", "many", "ready", "supervise"},
     {"cli", "integrations", "testing"},

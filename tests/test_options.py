@@ -24,10 +24,11 @@ from hypothesis import strategies as st
 
 import aioconnect
 import aioconnect.blocking
-from aioconnect import Dialer, retry
+from aioconnect import Dialer, Proxy, retry
 from aioconnect.dialer import with_options
 from aioconnect.keywords import OPTIONS
 from aioconnect.options import _ELSEWHERE, Options
+from aioconnect.proxy import EnvironmentProxies
 
 from .conftest import descriptors
 from .net import refusing
@@ -58,6 +59,7 @@ class NoResolver:
 RESOLVER = NoResolver()
 BUDGET = retry.Budget()
 BREAKER = retry.Breaker()
+PROXY = Proxy("socks5h://me:hunter2@p.test:1080")
 
 DEFAULTS: dict[str, Any] = {
     "timeout": 30.0,
@@ -76,6 +78,8 @@ DEFAULTS: dict[str, Any] = {
     "socket_options": (),
     "socket_factory": None,
     "address_policy": None,
+    "proxy": None,
+    "handshake": None,
     "on_event": None,
 }
 
@@ -180,6 +184,11 @@ ACCEPTED: list[tuple[str, Any, Any]] = [
     ("socket_factory", print, print),
     ("socket_factory", None, None),
     ("address_policy", print, print),
+    ("proxy", None, None),
+    ("proxy", "socks5h://me:hunter2@p.test:1080", PROXY),
+    ("proxy", PROXY, PROXY),
+    ("proxy", EnvironmentProxies({}), EnvironmentProxies({})),
+    ("handshake", print, print),
     ("on_event", print, print),
     ("retry", None, None),
     ("resolver", RESOLVER, RESOLVER),
@@ -284,6 +293,11 @@ BAD: list[Any] = [
             ("breaker", "a budget", BUDGET, TypeError),
             ("socket_factory", "no function", 5, TypeError),
             ("address_policy", "no function", "127.0.0.0/8", TypeError),
+            ("proxy", "a number", 1080, TypeError),
+            ("proxy", "a pair", ("p.test", 1080), TypeError),
+            ("proxy", "no URL", "p.test:1080", ValueError),
+            ("proxy", "one that speaks TLS", "https://p.test:443", ValueError),
+            ("handshake", "no function", "hello", TypeError),
             ("on_event", "no function", [], TypeError),
             ("socket_options", "a number", 5, TypeError),
             ("socket_options", "text", "abc", TypeError),

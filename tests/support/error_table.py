@@ -157,9 +157,13 @@ MAKERS: dict[str, Callable[[], ConnectError]] = {
         for name in (
             *("EAI_NONAME", "EAI_AGAIN", "EAI_NODATA", "EAI_FAIL", "EAI_FAMILY"),
             *("EAI_SERVICE", "EAI_SOCKTYPE", "EAI_BADFLAGS", "EAI_MEMORY"),
+            *("EAI_OVERFLOW", "EAI_SYSTEM"),
         )
         if hasattr(socket, name)
     },
+    "EAI unknown": lambda: from_exception(
+        socket.gaierror(-999, "Unknown error"), stage="resolve", address="db.internal"
+    ),
     "TLS wrong version": _tls(
         ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)")
     ),

@@ -199,13 +199,16 @@ if TYPE_CHECKING:
 
     from .dialer import Dialer
     from .events import Event
+    from .handshake import Handshake
     from .many import AnyTarget, ConnectMany
+    from .proxy import Proxy
     from .resolve.base import Resolver
     from .retry import Breaker, Budget, PolicyLike
     from .targets import Endpoint, TargetLike
 
     LocalAddress: TypeAlias = tuple[str, int] | str
     SocketOption: TypeAlias = tuple[int, int, int | bytes]
+    ProxyLike: TypeAlias = Proxy | str
 
     DialerT = TypeVar("DialerT", bound=Dialer)
     ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)

@@ -71,15 +71,19 @@ def check(name: str) -> None:
 # The table ----------------------------------------------------------------------------------------
 
 TOOLS = {
+    "danted": "dante-server",
     "dnsmasq": "dnsmasq-base",
     "ip": "iproute2",
     "make": "make",
+    "microsocks": "microsocks",
     "mount": "mount",
     "nft": "nftables",
     "ps": "procps",
     "setpriv": "util-linux",
+    "squid": "squid",
     "ss": "iproute2",
     "strace": "strace",
+    "tinyproxy": "tinyproxy",
     "unshare": "util-linux",
     "valgrind": "valgrind",
 }

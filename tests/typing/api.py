@@ -22,6 +22,7 @@ from aioconnect import (
     Event,
     Help,
     Options,
+    Proxy,
     Supervisor,
     blocking,
     connect,
@@ -34,11 +35,13 @@ from aioconnect import (
     wait_until_ready,
 )
 from aioconnect.events import AttemptStarted, Connected, LookupSucceeded, Stage
+from aioconnect.handshake import recv_exactly
+from aioconnect.handshake.proxy_protocol import send_proxy_v2
 from aioconnect.resolve import StaticResolver
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
 
     from aioconnect import ConnectOptions, Endpoint, Resolver, TargetLike
     from aioconnect.options import TargetOptions
@@ -141,13 +144,17 @@ async def every_option_has_its_type(budget: retry.Budget, breaker: retry.Breaker
         socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)],
         socket_factory=make,
         address_policy=forbid,
+        proxy="socks5h://proxy.internal:1080",
+        handshake=send_proxy_v2(("192.0.2.1", 1), ("192.0.2.2", 2)),
         on_event=watch,
     )
     assert_type(sock, socket.socket)
     await connect("a", 1, timeout=None, attempt_timeout=None, happy_eyeballs_delay=None)
     await connect("a", 1, retry=None, budget=None, breaker=None, resolver=None, local_addr=None)
     await connect("a", 1, socket_options=None, socket_factory=None, address_policy=None)
-    await connect("a", 1, on_event=None)
+    await connect("a", 1, proxy=None, handshake=None, on_event=None)
+    await connect("a", 1, proxy=Proxy("socks5://proxy.internal", username="me", password="x"))
+    await connect("a", 1, handshake=wait_for_banner)
     await connect("a", 1, on_event=watch_and_return)
     await connect("a", 1, retry=True)
     await connect("a", 1, retry=3)
@@ -159,6 +166,11 @@ async def every_option_has_its_type(budget: retry.Budget, breaker: retry.Breaker
     await connect("a", 1, socket_options=((1, 2, 3), (1, 2, b"lo\0")))
     await connect("a", 1, socket_factory=lambda endpoint: socket.socket(endpoint[0]))
     await connect("a", 1, on_event=print)
+
+
+def wait_for_banner(sock: socket.socket, endpoint: Endpoint) -> Generator[int, None, None]:
+    """Be a handshake."""
+    assert_type((yield from recv_exactly(sock, 3)), bytes)
 
 
 async def wrong_options_are_errors() -> None:
@@ -180,6 +192,8 @@ async def wrong_options_are_errors() -> None:
     await connect("a", 1, socket_options=[(1, 2)])  # type: ignore[list-item]
     await connect("a", 1, socket_factory=socket.socket)  # type: ignore[arg-type]
     await connect("a", 1, address_policy=5)  # type: ignore[arg-type]
+    await connect("a", 1, proxy=("proxy", 1080))  # type: ignore[arg-type]
+    await connect("a", 1, handshake=watch)  # type: ignore[arg-type]
     await connect("a", 1, on_event=5)  # type: ignore[arg-type]
 
 
