@@ -12,7 +12,7 @@ import errno
 import select
 import socket
 
-__all__ = ["SPURIOUS", "check_socket", "outcome", "pending", "ready"]
+__all__ = ["SPURIOUS", "check_socket", "new_poll", "outcome", "pending", "ready"]
 
 SPURIOUS = -1
 
@@ -68,7 +68,7 @@ def pending(sock: socket.socket) -> int:
 
 def ready(sock: socket.socket) -> bool:
     """Whether the socket is writable, or has an error or a hang-up, now."""
-    poll = select.poll()
+    poll = new_poll()
     try:
         poll.register(sock, select.POLLOUT)
     except ValueError:  # closed: its descriptor is -1
@@ -77,6 +77,17 @@ def ready(sock: socket.socket) -> bool:
     if events and events[0][1] & select.POLLNVAL:
         raise OSError(errno.EBADF, "Bad file descriptor")
     return bool(events)
+
+
+def new_poll() -> select.poll:
+    """Make a poll object; RuntimeError where there is no poll(2)."""
+    try:
+        return select.poll()
+    except AttributeError:
+        raise RuntimeError(
+            "a connect that has to wait needs select.poll, which something in this process took"
+            " away (eventlet's monkey_patch does, unless select=False)"
+        ) from None
 
 
 def check_socket(sock: object) -> None:
