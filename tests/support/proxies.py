@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..net import Namespace
+from .children import started
 from .needs import need
 
 if TYPE_CHECKING:
@@ -215,19 +216,13 @@ class ProxyHost:
     @contextmanager
     def _serve(self) -> Iterator[int]:
         """Run the server at server.test, whose descriptors are not ours; give its port."""
-        with self.far.inside():
-            process = subprocess.Popen(
-                [sys.executable, "-c", _SERVER, SERVER],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-            )
-        with process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            try:
-                yield int(process.stdout.readline())
-            finally:
-                process.stdin.close()
+        command = [sys.executable, "-c", _SERVER, SERVER]
+        with ExitStack() as stack:
+            with self.far.inside():
+                server = started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                process = stack.enter_context(server)
+            yield int(process.stdout.readline())
+            process.stdin.close()
 
 
 _SERVER = f"""
