@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from . import causes, wait
-from .driver import WRITE
 from .via import Tunnelled
+from .wait import WRITE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,7 @@ __all__ = [
     "PENDING",
     "begin",
     "close",
+    "connect_own",
     "error_of",
     "finish",
     "with_scope",
@@ -217,6 +218,20 @@ def with_scope(address: Any) -> Any:
         return (*address[:3], socket.if_nametoindex(address[3]))
     except OSError:  # which comes without a number
         raise OSError(errno.ENODEV, "No such device") from None
+
+
+def connect_own(sock: socket.socket, address: Any) -> tuple[int, bool]:
+    """Connect the caller's own socket, and look once more at once.
+
+    Returns:
+        As connect(2) says it, 0 for connected; and whether a connect was pending already, perhaps
+        to somewhere else.
+    """
+    number = sock.connect_ex(address)
+    already = number == errno.EALREADY
+    if number in UNDERWAY and SECOND_LOOK and not already:
+        number = look_again(sock, int(sock.family), address, number)
+    return number, already
 
 
 def look_again(sock: socket.socket, family: int, address: Any, number: int) -> int:

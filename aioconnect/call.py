@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from . import attempt as io
 from . import causes, lookups
-from .driver import WRITE, Driven
-from .handshake import tunnel
+from .driver import Driven
+from .handshake.tunnel import tunnel
 from .log import logger
-from .race import first_wait
 from .round import WATCHED
 from .rounds import Rounds
-from .stages import Stage
+from .spans import first_wait
+from .stages import StageSpec
+from .wait import WRITE
 
 if TYPE_CHECKING:
     import socket
@@ -81,7 +82,7 @@ class Call(Driven):
         driver: Driver,
         targets: Sequence[Target],
         options: Options,
-        stages: Sequence[Stage] = (),
+        stages: Sequence[StageSpec] = (),
     ) -> None:
         self.result: Any = None
         self.error: ConnectError | None = None
@@ -108,10 +109,9 @@ class Call(Driven):
     @property
     def won(self) -> tuple[Target, Any]:
         """The target and the address that the result is connected to."""
-        try:
-            return self._won
-        except AttributeError:  # there were no rounds: the first attempt has succeeded
-            return self._targets[0], self._endpoints[0][4]
+        won: tuple[Target, Any] | None = getattr(self, "_won", None)
+        # Without rounds it was the first attempt that has succeeded.
+        return (self._targets[0], self._endpoints[0][4]) if won is None else won
 
     def round_failed(self, failures: Sequence[AttemptFailed]) -> bool:
         """Return True if a round does not count; the call then waits for ``resume``.
@@ -220,9 +220,9 @@ class Call(Driven):
     def _admitted(self, options: Options, debug: bool) -> bool:
         """Get ready for whoever observes or is asked; False if a breaker is open."""
         if options.handshake is not None:
-            self._stages = (Stage("handshake", options.handshake), *self._stages)
+            self._stages = (StageSpec("handshake", options.handshake), *self._stages)
         if options.proxy is not None:
-            self._stages = (Stage("proxy", tunnel, sole=True), *self._stages)
+            self._stages = (StageSpec("proxy", tunnel, sole=True), *self._stages)
         return self._make_rounds(debug).admitted()
 
     def _settle(self, outcome: int, what: Any) -> float | None:

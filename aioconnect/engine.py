@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
     from .options import Options
     from .poller import Poller
-    from .stages import Stage
+    from .stages import StageSpec
     from .targets import Target
 
 __all__ = ["connect_wait", "dial", "sock_connect"]
 
 
-async def dial(targets: Sequence[Target], options: Options, stages: Sequence[Stage] = ()) -> Call:
+async def dial(
+    targets: Sequence[Target], options: Options, stages: Sequence[StageSpec] = ()
+) -> Call:
     """Connect to one of the targets.
 
     Args:

@@ -120,11 +120,10 @@ class Options:
 
     # End of what is generated.
 
-    hooked: bool
-    """Derived: somebody observes or is asked (``on_event``, a breaker, a budget, a handshake,
-    a proxy)."""
-    custom: bool
-    """Derived: sockets are judged, made, set or bound in the caller's own way."""
+    # Derived: somebody observes or is asked (a hook, a breaker, a budget, a handshake, a proxy).
+    hooked = False
+    # Derived: sockets are judged, made, set or bound in the caller's own way.
+    custom = False
 
     def __init__(self, **options: Any) -> None:
         fields = self.__dict__

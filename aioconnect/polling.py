@@ -13,8 +13,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .driver import WRITE
-from .wait import new_poll
+from .wait import WRITE, new_poll
 
 if TYPE_CHECKING:
     import socket

@@ -135,7 +135,7 @@ class Supervisor:
         while True:
             await self._pause(machine, at_least_a_turn=pausing)
             try:
-                sock = (await engine.dial(self._targets, self._dialer)).result
+                sock: socket.socket = (await engine.dial(self._targets, self._dialer)).result
             except errors.CircuitOpen as exc:
                 machine.postpone(monotonic() + (exc.retry_after or 0.0))
                 self._announce(machine, exc, str(exc))

@@ -12,7 +12,10 @@ import errno
 import select
 import socket
 
-__all__ = ["SPURIOUS", "check_socket", "new_poll", "outcome", "pending", "ready"]
+__all__ = ["READ", "SPURIOUS", "WRITE", "check_socket", "new_poll", "outcome", "pending", "ready"]
+
+READ, WRITE = 1, 4
+"""What a socket is watched for: POLLIN and POLLOUT, which epoll(7) calls by the same numbers."""
 
 SPURIOUS = -1
 

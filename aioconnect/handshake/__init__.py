@@ -18,26 +18,13 @@ from socket import MSG_PEEK, socket
 from typing import TypeAlias
 
 from .. import causes
-from ..driver import READ, WRITE
 from ..targets import Endpoint
-from ..via import Tunnelled
+from ..wait import READ, WRITE
 
-__all__ = ["READ", "WRITE", "Handshake", "Hidden", "peek", "recv_exactly", "send_all", "tunnel"]
+__all__ = ["READ", "WRITE", "Handshake", "Hidden", "peek", "recv_exactly", "send_all"]
 
 Handshake: TypeAlias = Callable[[socket, Endpoint], Generator[int, None, object]]
 """What ``handshake=`` takes."""
-
-
-def tunnel(sock: socket, endpoint: Endpoint) -> Generator[int, None, None]:
-    """Have the proxy that ``sock`` is connected to make the tunnel that the endpoint is for.
-
-    An endpoint that is not behind a proxy needs none.
-    """
-    if isinstance(endpoint, Tunnelled):
-        from . import http, socks5  # want of a descriptor to load them with fails the attempt
-
-        speak = http.tunnel if endpoint.proxy.scheme == "http" else socks5.tunnel
-        yield from speak(sock, endpoint.proxy, endpoint.host, endpoint.port)
 
 
 class Hidden:

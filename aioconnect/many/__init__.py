@@ -17,8 +17,8 @@ from ..checks import take_proxy
 from ..dialer import Dialer
 from ..options import check_count, check_limit
 from ..targets import AnyTarget
+from . import room
 from .result import ConnectResult
-from .room import Pace
 from .run import ConnectMany
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def connect_many(
         targets,
         limit=check_count("limit", default_limit() if limit is None else limit),
         per_host=None if per_host is None else check_count("per_host", per_host),
-        pace=None if rate is None else Pace(rate, burst),
+        pace=None if rate is None else room.Pace(rate, burst),
         ordered=ordered,
         timeout=check_limit("timeout", timeout),
     )

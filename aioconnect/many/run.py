@@ -24,7 +24,7 @@ from . import source
 from .entry import EVERYWHERE, Entry, host_of
 from .order import AsTheyCome, InOrder
 from .result import ConnectResult, give_up
-from .room import READ, Room
+from .room import READ_NEXT, Room
 from .source import NOTHING
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class ConnectMany:
             entry = room.next(now, len(done) + results.held, results.held, results.turn)
             if entry is None:
                 return
-            if entry is READ and (
+            if entry is READ_NEXT and (
                 source.exhausted
                 or (results.turn >= 0 and results.window(source.count, room.limit) <= 0)
             ):
@@ -156,7 +156,7 @@ class ConnectMany:
             self._slot = poller.acquire_slot()
             if self._slot is not None:
                 return
-            if entry is READ:
+            if entry is READ_NEXT:
                 given = source.read(self._wanted)
                 if given is NOTHING:
                     poller.release_slot()
