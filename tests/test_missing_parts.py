@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from .net import black_hole, listen
 from .support import children
+from .support.servers import black_hole, listen
 
 WITHOUT_SSL = """
 import sys
