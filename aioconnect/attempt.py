@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .errors import ConnectError
     from .options import Options
     from .race import Attempt
-    from .targets import Endpoint
+    from .targets import Endpoint, Target
     from .terms import SaidBy, Stage
 
 __all__ = [
@@ -72,13 +72,16 @@ _IP_BIND_ADDRESS_NO_PORT = 24  # ip(7); the socket module has no name for it bef
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-def begin(endpoint: Endpoint, options: Options, tries: int = 1) -> tuple[int, Any]:
+def begin(
+    endpoint: Endpoint, options: Options, tries: int = 1, target: Target | None = None
+) -> tuple[int, Any]:
     """Make a fresh socket and begin to connect it to an address.
 
     Args:
         endpoint: what to dial.
         options: the address policy, factory, socket options and local address are used.
         tries: how many sockets this attempt has had, this one included.
+        target: what was looked up, for the address policy.
 
     Returns:
         ``(CONNECTED, socket)`` or ``(PENDING, socket)``, and the socket is the caller's;
@@ -98,7 +101,7 @@ def begin(endpoint: Endpoint, options: Options, tries: int = 1) -> tuple[int, An
             if not _NONBLOCK:
                 sock.setblocking(False)
         else:
-            made = _custom_socket(endpoint, (family, kind, proto, "", address), options)
+            made = _custom_socket(endpoint, (family, kind, proto, "", address), options, target)
             if not isinstance(made, socket.socket):
                 return FAILED, made
             sock = made
@@ -298,7 +301,7 @@ def _proved(sock: socket.socket) -> int:
 
 
 def _custom_socket(
-    given: Endpoint, endpoint: Endpoint, options: Options
+    given: Endpoint, endpoint: Endpoint, options: Options, target: Target | None
 ) -> socket.socket | ConnectError:
     """Make a socket as the caller wants it: policy, factory, socket options, local address.
 
@@ -306,6 +309,7 @@ def _custom_socket(
         given: what is dialled.
         endpoint: the same with its scope as a number.
         options: the caller's.
+        target: what the endpoint is an address of, for the policy.
 
     Returns:
         The socket, or what one of these refused, and who.
@@ -318,11 +322,9 @@ def _custom_socket(
     sock: socket.socket | None = None
     try:
         if options.address_policy is not None:
-            if isinstance(given, Tunnelled) and given.destination is not None:
-                address = given.destination[4]  # what is said of it is not said of the proxy
-                options.address_policy(given.destination)
-                address = given[4]
-            options.address_policy(endpoint)
+            denied = _denied(given, endpoint[4], options, target)
+            if denied is not None:
+                return denied
         stage = "socket"
         if options.socket_factory is None:
             said_by = "kernel"
@@ -364,6 +366,20 @@ def _applies(option: Any, family: int, kind: int) -> bool:
     if level == _TCP:
         return family in _INET and kind == socket.SOCK_STREAM
     return True
+
+
+def _denied(
+    endpoint: Endpoint, address: Any, options: Options, target: Target | None
+) -> ConnectError | None:
+    """Ask the policy about an address, and about the one to which a tunnel leads."""
+    policy, denial = options.address_policy, options.denial
+    assert policy is not None
+    if isinstance(endpoint, Tunnelled) and endpoint.destination is not None:
+        error = denial(policy, endpoint.destination, None if target is None else target.meant.name)
+        if error is not None:
+            return error
+    name = None if target is None else target.dialled.name
+    return denial(policy, (*endpoint[:4], address), name)
 
 
 def _from_factory(endpoint: Any, options: Options) -> socket.socket:

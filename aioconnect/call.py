@@ -151,8 +151,12 @@ class Call(Driven):
         if driver.world is not None:
             options = self._options = driver.world.within(options)
         debug = logger.isEnabledFor(_DEBUG)
-        if (debug or options.hooked) and not self._admitted(options, debug):
-            return self._follow(None)
+        if debug or options.hooked:
+            if not self._admitted(options, debug):
+                return self._follow(None)
+            if options.allowed_names is not None and lookups.some_denied(targets, options):
+                assert self._rounds is not None
+                return self._follow(self._rounds.begin())
         target = targets[0]
         endpoints: Sequence[Endpoint] | None
         if not target.needs_lookup and len(targets) == 1:
@@ -165,7 +169,7 @@ class Call(Driven):
         self._endpoints = endpoints
         if self._rounds is not None:
             self._rounds.first_started(endpoints[0])
-        outcome, what = io.begin(endpoints[0], options)
+        outcome, what = io.begin(endpoints[0], options, 1, target)
         if outcome == _CONNECTED and not self._stages and self._rounds is None:
             self.result = what
             return None

@@ -75,7 +75,7 @@ def classify(
     if number is None:
         return kernel.OTHER
     if stage != "connect" or said_by != "kernel":
-        if stage in proxies.DEADLINES and number in proxies.OF_HANDSHAKE:
+        if stage in proxies.CALL_LATE and number in proxies.OF_HANDSHAKE:
             return proxies.OF_HANDSHAKE[number]
         if said_by == "hook" or stage == "policy":
             return others.of_hook(number, stage)
@@ -335,8 +335,8 @@ def timed_out(
     elapsed: float = 0.0,
 ) -> ConnectError:
     """Build the error for a limit of ours: the whole call's deadline, or one attempt's."""
-    if stage in proxies.DEADLINES:
-        cause = (proxies.DEADLINES if whole else proxies.ATTEMPTS_TIMED_OUT)[stage]
+    if stage in proxies.CALL_LATE:
+        cause = (proxies.CALL_LATE if whole else proxies.ATTEMPT_LATE)[stage]
     elif whole:
         cause = others.DEADLINES.get(stage, others.DEADLINE)
     else:

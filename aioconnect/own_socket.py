@@ -11,6 +11,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from . import attempt, causes, wait
+from .checks import policy as check_policy
 from .driver import Driven
 from .options import check_limit
 from .spans import pause
@@ -166,14 +167,39 @@ class OwnSocket(Driven):
         return "wait" if self._address is None else "connect"
 
 
-def check_address(sock: socket.socket, address: Any) -> Any:
+def check_address(sock: socket.socket, address: Any, policy: Any = None) -> Any:
     """Return a socket's address as connect(2) takes it; refuse what is not numeric.
 
     Raises:
         TypeError, ValueError: it is not of the socket's kind.
         InvalidTarget: it is of its kind, and means nothing.
-        ConnectError: its interface does not exist.
+        ConnectError: its interface does not exist, or the policy denies it.
     """
+    policy = check_policy("address_policy", policy)
+    address = _plain_address(sock, address)
+    if policy is not None:
+        check_peer(sock, address, policy)
+    return address
+
+
+def check_peer(sock: socket.socket, address: Any, policy: Any) -> None:
+    """Ask a policy about the address that a socket is connected to, or will be.
+
+    Raises:
+        ConnectError: the policy denies it.
+    """
+    from .address_policy import denial
+
+    endpoint = int(sock.family), int(sock.type), sock.proto, "", address
+    error = denial(policy, endpoint, None)
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del error  # a local that refers to it would close a cycle through the traceback
+
+
+def _plain_address(sock: socket.socket, address: Any) -> Any:
     if sock.family in _IP:
         if not isinstance(address, tuple):
             raise TypeError(f"an address of this socket is a tuple, not {type(address).__name__}")

@@ -194,7 +194,8 @@ class Round:
                 return attempt  # type: ignore[return-value]  # an instant, or None
             if log.observed and attempt.tries == 1:
                 log.started(attempt)
-            outcome, what = io.begin(attempt.endpoint, options, attempt.tries)
+            target = log.targets[attempt.target]
+            outcome, what = io.begin(attempt.endpoint, options, attempt.tries, target)
             if self._settle(race, attempt, outcome, what):
                 return None
         return clock()

@@ -21,11 +21,12 @@ from .causes import not_a_target
 from .text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Generator, Sequence
 
 __all__ = [
     "AnyTarget",
     "Endpoint",
+    "Handshake",
     "Target",
     "TargetLike",
     "endpoint",
@@ -36,6 +37,9 @@ __all__ = [
 
 Endpoint: TypeAlias = tuple[int, int, int, str, Any]
 """What ``getaddrinfo`` gives: family, type, protocol, canonical name, sockaddr."""
+
+Handshake: TypeAlias = "Callable[[socket.socket, Endpoint], Generator[int, None, object]]"
+"""What ``handshake=`` takes; :mod:`aioconnect.handshake` says what it does."""
 
 TargetLike: TypeAlias = "str | tuple[str, int] | tuple[str, int, int, int | str]"
 """One target: ``"host:port"``, ``"[v6%scope]:port"``, ``"unix:/path"``, ``"unix:@abstract"``, a
@@ -103,6 +107,11 @@ class Target:
     @property
     def dialled(self) -> Target:
         """Return what is dialled to reach it: itself, or a proxy."""
+        return self
+
+    @property
+    def meant(self) -> Target:
+        """Return what is to be reached: itself, or what is behind a proxy."""
         return self
 
     @property

@@ -17,12 +17,11 @@ if TYPE_CHECKING:
     from .address_policy import AddressPolicyLike
     from .dialer import Dialer
     from .events import Event
-    from .handshake import Handshake
     from .many import AnyTarget, ConnectMany
     from .proxy import Proxy
     from .resolve.base import Resolver
     from .retry import Breaker, Budget, PolicyLike
-    from .targets import Endpoint, TargetLike
+    from .targets import Endpoint, Handshake, TargetLike
 
     LocalAddress: TypeAlias = tuple[str, int] | str
     SocketOption: TypeAlias = tuple[int, int, int | bytes]
@@ -53,6 +52,7 @@ class TargetOptions(TypedDict, total=False):
     socket_options: Iterable[SocketOption] | None
     socket_factory: Callable[[Endpoint], socket.socket] | None
     address_policy: AddressPolicyLike | None
+    allowed_names: Iterable[str] | None
     proxy: ProxyLike | None
     handshake: Handshake | None
     on_event: Callable[[Event], object] | None
@@ -115,6 +115,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -141,6 +142,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -167,6 +169,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: AddressPolicyLike | None = ...,
+        allowed_names: Iterable[str] | None = ...,
         proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
@@ -204,6 +207,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: AddressPolicyLike | None = ...,
+        allowed_names: Iterable[str] | None = ...,
         proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
@@ -241,6 +245,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: AddressPolicyLike | None = ...,
+        allowed_names: Iterable[str] | None = ...,
         proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
@@ -277,6 +282,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -313,6 +319,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -340,6 +347,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -372,6 +380,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -399,6 +408,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
