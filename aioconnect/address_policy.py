@@ -33,11 +33,11 @@ True and a :class:`Verdict` that allows are a yes, everything else is a no.
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from . import causes
 from .address_rules import PREFIX, PolicyArguments, Rules, Verdict
 from .networks import number
 
@@ -45,11 +45,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from .address_rules import Network
+    from .errors import ConnectError
     from .targets import Endpoint
 
 __all__ = ["AddressPolicy", "AddressPolicyLike", "NamedEndpoint", "Verdict"]
 
 _AF_INET, _AF_INET6, _AF_UNIX = int(socket.AF_INET), int(socket.AF_INET6), int(socket.AF_UNIX)
+_INET = (_AF_INET, _AF_INET6)
 _STREAM = int(socket.SOCK_STREAM)
 _STREAMS = frozenset((_STREAM, int(getattr(socket, "SOCK_SEQPACKET", 5))))
 
@@ -180,24 +182,15 @@ class AddressPolicy:
             return Verdict(False, "no port" if port is None else f"port {port}")
         return verdict
 
-    def __call__(self, endpoint: Endpoint) -> None:
-        """Refuse an endpoint that is not allowed, as an attempt asks it.
-
-        Raises:
-            PermissionError: it is not allowed.
-        """
-        verdict = self._judge(endpoint)
-        if not verdict.allowed:
-            raise PermissionError(errno.EACCES, verdict.rule)
-
-    def _judge(self, endpoint: Endpoint) -> Verdict:
+    def __call__(self, endpoint: Endpoint) -> Verdict:
+        """Judge an endpoint, as ``getaddrinfo`` writes it: this is how an attempt asks."""
         family, kind, _, _, address = endpoint
         if family == _AF_UNIX:
             path = os.fsdecode(address)
             if path.startswith("@"):
                 path = "./" + path  # a file; the abstract socket @name has a NUL there
             return self.check(PREFIX + path.replace("\0", "@", 1), type=kind)
-        if (family == _AF_INET6) is not (":" in address[0]):
+        if family not in _INET or (family == _AF_INET6) is not (":" in address[0]):
             return _NO_ADDRESS
         if len(address) > 3 and address[3]:
             return _ZONE
@@ -256,7 +249,7 @@ class NamedEndpoint(tuple[int, int, int, str, Any]):  # noqa: SLOT001  # a tuple
             OSError: the address is not numeric.
         """
         family, kind, protocol, canonical_name, address = endpoint
-        if family != _AF_UNIX:
+        if family in _INET:
             host = socket.inet_ntop(family, socket.inet_pton(family, address[0]))
             address = (host, *address[1:])
         self = cls((family, kind, protocol, canonical_name, address))
@@ -274,6 +267,27 @@ def is_asynchronous(policy: object) -> bool:
 
     functions = (policy, getattr(policy, "__call__", None))  # noqa: B004  # the bound method
     return any(iscoroutinefunction(each) or isasyncgenfunction(each) for each in functions)
+
+
+def denial(
+    policy: Callable[[Any], object], endpoint: Endpoint, name: str | None
+) -> ConnectError | None:
+    """Ask a policy about what is about to be dialled; return the error if that is not allowed.
+
+    Args:
+        policy: what was given as ``address_policy``.
+        endpoint: what is about to be dialled.
+        name: what was looked up for it, if anything was.
+
+    Raises:
+        Exception: of the policy, if it is no ``OSError``.
+    """
+    family, _, _, _, address = endpoint
+    try:
+        words = refusal(policy, NamedEndpoint.of(endpoint, name))
+    except OSError as exc:
+        return causes.from_exception(exc, stage="policy", address=address, family=family)
+    return None if words is None else causes.denied(words, address=address, family=family)
 
 
 def refusal(policy: Callable[[Any], object], endpoint: Endpoint) -> str | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Unpack
 
+    from .address_policy import AddressPolicyLike
     from .options import ConnectOptions
     from .targets import TargetLike
 
@@ -56,6 +57,7 @@ def connect(
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
         address_policy: which addresses may be dialled (default None).
+        allowed_names: the targets that may be looked up and dialled (default None).
         proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
         handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
@@ -65,7 +67,8 @@ def connect(
 
     Raises:
         ConnectError: no connection.
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
     """
     dialer = with_options(options)
     driver = PollDriver()
@@ -95,7 +98,13 @@ def connect_wait(sock: socket.socket, *, timeout: float | None = None) -> None:
     _wait_for(sock, None, timeout)
 
 
-def sock_connect(sock: socket.socket, address: Any, *, timeout: float | None = None) -> None:
+def sock_connect(
+    sock: socket.socket,
+    address: Any,
+    *,
+    timeout: float | None = None,
+    address_policy: AddressPolicyLike | None = None,
+) -> None:
     """Connect the caller's own socket to one numeric address, and block until it is done.
 
     As :func:`aioconnect.sock_connect`; the socket may be blocking, and is left as it was.
@@ -104,15 +113,17 @@ def sock_connect(sock: socket.socket, address: Any, *, timeout: float | None = N
         sock: the caller's socket; never closed here.
         address: a numeric socket address, or a path.
         timeout: seconds; None waits as long as the kernel does.
+        address_policy: as for :func:`aioconnect.connect`; what it denies is not dialled.
 
     Raises:
         ConnectError: it could not be connected.
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
 
     Source: connect(2).
     """
     check_socket(sock)
-    address = check_address(sock, address)
+    address = check_address(sock, address, address_policy)
     before = sock.gettimeout()
     if before == 0 or sock.fileno() == -1:
         _wait_for(sock, address, timeout)

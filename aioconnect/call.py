@@ -22,6 +22,7 @@ from .round import WATCHED
 from .rounds import Rounds
 from .spans import first_wait
 from .stages import StageSpec
+from .text import format_targets
 from .wait import WRITE
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Call(Driven):
         targets = self._targets
         if len(targets) == 1:
             return targets[0].text
-        return ", ".join([target.text for target in targets])
+        return format_targets([target.text for target in targets])
 
     @property
     def won(self) -> tuple[Target, Any]:
@@ -150,8 +151,12 @@ class Call(Driven):
         if driver.world is not None:
             options = self._options = driver.world.within(options)
         debug = logger.isEnabledFor(_DEBUG)
-        if (debug or options.hooked) and not self._admitted(options, debug):
-            return self._follow(None)
+        if debug or options.hooked:
+            if not self._admitted(options, debug):
+                return self._follow(None)
+            if options.allowed_names is not None and lookups.some_denied(targets, options):
+                assert self._rounds is not None
+                return self._follow(self._rounds.begin())
         target = targets[0]
         endpoints: Sequence[Endpoint] | None
         if not target.needs_lookup and len(targets) == 1:
@@ -164,7 +169,7 @@ class Call(Driven):
         self._endpoints = endpoints
         if self._rounds is not None:
             self._rounds.first_started(endpoints[0])
-        outcome, what = io.begin(endpoints[0], options)
+        outcome, what = io.begin(endpoints[0], options, 1, target)
         if outcome == _CONNECTED and not self._stages and self._rounds is None:
             self.result = what
             return None

@@ -19,9 +19,11 @@ from .text import safe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .allowed_names import AllowedNames
     from .proxy import EnvironmentProxies, Proxy
 
 __all__ = [
+    "allowed_names",
     "count",
     "delay",
     "family",
@@ -195,6 +197,17 @@ def function(name: str, value: Any) -> Any:
     return value
 
 
+def allowed_names(name: str, value: Any) -> AllowedNames | None:
+    """Return compiled patterns."""
+    if value is None:
+        return None
+    try:
+        from .allowed_names import AllowedNames  # loaded on first use
+    except OSError as exc:  # no descriptor to load it with
+        raise causes.from_exception(exc, stage="policy") from None
+    return value if isinstance(value, AllowedNames) else AllowedNames(value)
+
+
 def policy(name: str, value: Any) -> Any:
     """Return a function that answers at once, or None."""
     if value is None:
@@ -240,6 +253,17 @@ def take_proxy(options: Any) -> None:
     a password goes before anything else can fail.
     """
     options["proxy"] = proxy("proxy", options.pop("proxy"))
+
+
+def proxy_and_policy(proxy: Proxy | EnvironmentProxies) -> None:
+    """Refuse a policy on addresses that only the proxy will know."""
+    from .proxy import Proxy
+
+    if isinstance(proxy, Proxy) and proxy.resolves:
+        raise ValueError(
+            "address_policy cannot judge what a proxy looks up: use socks5://, or say with "
+            "allowed_names what may be asked of it"
+        )
 
 
 def proxy_and_type(proxy: Proxy | EnvironmentProxies, kind: int) -> None:

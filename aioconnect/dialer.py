@@ -6,12 +6,12 @@ import socket
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from . import engine, signatures
+from . import checks, engine, signatures
 from .checks import take_proxy
 from .keywords import OPTIONS
 from .options import Options, check_span
 from .targets import parse_all
-from .via import via
+from .via import Via, via
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
 
 __all__ = ["Dialer", "connect"]
+
+_RETRYING = ("retry", "budget", "breaker")
 
 
 class Dialer(Options):
@@ -71,6 +73,9 @@ class Dialer(Options):
             called with the endpoint of each attempt before its socket is made: a numeric 5-tuple
             with the ``name`` that was looked up.  None, True and a ``Verdict`` that allows are a
             yes; anything else is a no, and so is an ``OSError``.  Default None.
+        allowed_names: the targets that may be looked up and dialled.  Patterns: ``example.com``,
+            ``*.example.com`` (at any depth below it), ``*`` (any name), an address, ``unix:/path``.
+            It is asked before the name server is; behind a proxy, about the target.  Default None.
         proxy: the proxy to connect through, as a URL or a ``Proxy``.
             ``socks5h://user:password@host:port`` (the proxy resolves names), ``socks5://`` (they
             are resolved here), ``http://`` (CONNECT).  The text ``"env"`` reads ``ALL_PROXY`` and
@@ -90,11 +95,13 @@ class Dialer(Options):
     def __init__(self, **options: Unpack[ConnectOptions]) -> None:
         if "proxy" in options:
             take_proxy(options)
-        policy = options.get("retry")
-        if policy is not None:
-            from . import retry  # loaded on first use
+        if any(options.get(name) is not None for name in _RETRYING):
+            # Loaded on first use, and not in a call: that may have no descriptor to load with.
+            from . import permits, retry, retrying  # noqa: F401
 
-            options["retry"] = retry.policy(policy)
+            policy = options.get("retry")
+            if policy is not None:
+                options["retry"] = retry.policy(policy)
         super().__init__(**options)
 
     @signatures.replace
@@ -120,6 +127,7 @@ class Dialer(Options):
             socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
             address_policy: which addresses may be dialled.
+            allowed_names: the targets that may be looked up and dialled.
             proxy: the proxy to connect through, as a URL or a ``Proxy``.
             handshake: called with each connected socket and its 5-tuple.
             on_event: called with each event (``aioconnect.events``).
@@ -187,6 +195,7 @@ class Dialer(Options):
             socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
             address_policy: which addresses may be dialled.
+            allowed_names: the targets that may be looked up and dialled.
             proxy: the proxy to connect through, as a URL or a ``Proxy``.
             handshake: called with each connected socket and its 5-tuple.
             on_event: called with each event (``aioconnect.events``).
@@ -249,6 +258,7 @@ class Dialer(Options):
             socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
             address_policy: which addresses may be dialled.
+            allowed_names: the targets that may be looked up and dialled.
             proxy: the proxy to connect through, as a URL or a ``Proxy``.
             handshake: called with each connected socket and its 5-tuple.
             on_event: called with each event (``aioconnect.events``).
@@ -294,7 +304,8 @@ class Dialer(Options):
 
         Raises:
             ConnectError: (from the iteration) the policy has stopped.
-            ValueError, TypeError: bad input, before any I/O.
+            InvalidTarget: a target that means nothing, before any I/O.
+            ValueError, TypeError: other bad input, before any I/O.
         """
         from . import retry
         from .supervise import Supervisor
@@ -391,6 +402,9 @@ async def connect(
             called with the endpoint of each attempt before its socket is made: a numeric 5-tuple
             with the ``name`` that was looked up.  None, True and a ``Verdict`` that allows are a
             yes; anything else is a no, and so is an ``OSError``.  Default None.
+        allowed_names: the targets that may be looked up and dialled.  Patterns: ``example.com``,
+            ``*.example.com`` (at any depth below it), ``*`` (any name), an address, ``unix:/path``.
+            It is asked before the name server is; behind a proxy, about the target.  Default None.
         proxy: the proxy to connect through, as a URL or a ``Proxy``.
             ``socks5h://user:password@host:port`` (the proxy resolves names), ``socks5://`` (they
             are resolved here), ``http://`` (CONNECT).  The text ``"env"`` reads ``ALL_PROXY`` and
@@ -408,7 +422,8 @@ async def connect(
     Raises:
         ConnectError: no connection; it is also the built-in of its cause
             (``ConnectionRefusedError``, ``TimeoutError``, ``socket.gaierror``, ...).
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
 
     Cancelled, it closes everything that it opened, and ``CancelledError`` comes out.
 
@@ -430,6 +445,10 @@ def reached(targets: Sequence[Target], options: Options) -> Sequence[Target]:
     """
     if options.proxy is not None:
         targets = via(targets, options.proxy, options.type)
+        if options.address_policy is not None and options.allowed_names is None:
+            for target in targets:  # a proxy of the environment is known only now
+                if isinstance(target, Via):
+                    checks.proxy_and_policy(target.proxy)
     if options.family:
         for target in targets:
             if target.dialled.family not in (0, options.family):

@@ -200,6 +200,16 @@ OPTIONS = (
         kept="Callable[[Any], object] | None",
     ),
     Option(
+        "allowed_names",
+        "Iterable[str] | None",
+        None,
+        checks.allowed_names,
+        "the targets that may be looked up and dialled.  Patterns: ``example.com``, "
+        "``*.example.com`` (at any depth below it), ``*`` (any name), an address, ``unix:/path``.  "
+        "It is asked before the name server is; behind a proxy, about the target.",
+        kept="AllowedNames | None",
+    ),
+    Option(
         "proxy",
         "ProxyLike | None",
         None,

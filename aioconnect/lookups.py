@@ -46,6 +46,12 @@ def known(targets: Sequence[Target], options: Options) -> Sequence[Endpoint] | N
     return endpoints
 
 
+def some_denied(targets: Sequence[Target], options: Options) -> bool:
+    """Whether a target is not among the allowed names."""
+    names = options.allowed_names
+    return names is not None and any(names.refusal(target.meant) for target in targets)
+
+
 def _at_hand(target: Target, options: Options) -> Sequence[Endpoint] | None:
     floor = _resolving or _load(target.text)
     found = []
@@ -195,8 +201,12 @@ class Lookups:
     def begin(self, race: Race) -> None:
         """Offer what is known; begin to look up the rest."""
         options = self._options
+        names = options.allowed_names
         for index, target in enumerate(self._targets):
-            if not target.needs_lookup:
+            denied = None if names is None else names.refusal(target.meant)
+            if denied is not None:
+                self._deny(index, target, denied, race)
+            elif not target.needs_lookup:
                 race.offer(index, target.endpoints(options.type), self._started)
             elif (endpoints := _at_hand(target, options)) is not None:
                 race.offer(index, self._arranged(endpoints, self._started), self._started)
@@ -207,6 +217,19 @@ class Lookups:
                         for asked in target.names
                     ]
                 )
+
+    def _deny(self, index: int, target: Target, rule: str, race: Race) -> None:
+        """Take in that a target may not even be asked for."""
+        error = causes.name_denied(rule, target=target.text)
+        now = self._started
+        failed = AttemptFailed(now, target.text, error, now, 0, self._log.round)
+        name = Name(index, target, ())
+        name.group = ()
+        name.failures.append(failed)
+        self.names.append(name)
+        if self._log.observed:
+            self._log.emit(failed)
+        race.offer(index, (), now)
 
     def _ask(self, group: Sequence[Name]) -> None:
         for name in group:
@@ -287,6 +310,7 @@ class Lookups:
             target=target.text,
             address=name.asked.host,
             elapsed=now - self._started,
+            said_by="kernel" if self._options.resolver is None else "hook",
         )
         name.failures.append(
             AttemptFailed(

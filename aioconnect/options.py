@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
 
+    from .allowed_names import AllowedNames
+    from .errors import ConnectError
     from .events import Event
     from .proxy import EnvironmentProxies, Proxy
     from .resolve.base import Resolver
@@ -105,6 +107,11 @@ class Options:
     looked up.  None, True and a ``Verdict`` that allows are a yes; anything else is a no, and so is
     an ``OSError``."""
 
+    allowed_names: AllowedNames | None
+    """The targets that may be looked up and dialled.  Patterns: ``example.com``, ``*.example.com``
+    (at any depth below it), ``*`` (any name), an address, ``unix:/path``.  It is asked before the
+    name server is; behind a proxy, about the target."""
+
     proxy: Proxy | EnvironmentProxies | None
     """The proxy to connect through, as a URL or a ``Proxy``.  ``socks5h://user:password@host:port``
     (the proxy resolves names), ``socks5://`` (they are resolved here), ``http://`` (CONNECT).  The
@@ -121,10 +128,13 @@ class Options:
 
     # End of what is generated.
 
-    # Derived: somebody observes or is asked (a hook, a breaker, a budget, a handshake, a proxy).
+    # Derived: somebody observes or is asked (a hook, a breaker, a budget, a handshake, a proxy, a
+    # list of names).
     hooked = False
     # Derived: sockets are judged, made, set or bound in the caller's own way.
     custom = False
+    # Derived: the function that asks the address policy, if there is one.
+    denial: Callable[[Any, Endpoint, str | None], ConnectError | None]
 
     def __init__(self, **options: Any) -> None:
         fields = self.__dict__
@@ -143,7 +153,12 @@ class Options:
         # Two flags instead of eight questions for each call, which are a twentieth of a connect.
         fields = self.__dict__
         hooks = self.on_event, self.breaker, self.budget, self.handshake, self.proxy
-        fields["hooked"] = any(hook is not None for hook in hooks)
+        asked = self.allowed_names
+        fields["hooked"] = asked is not None or any(hook is not None for hook in hooks)
+        if self.address_policy is not None:
+            from .address_policy import denial  # its check has loaded it
+
+            fields["denial"] = denial
         fields["custom"] = bool(
             self.socket_options
             or self.address_policy is not None
@@ -167,6 +182,8 @@ class Options:
             raise ValueError("family and local_addr contradict each other")
         if self.proxy is not None:
             checks.proxy_and_type(self.proxy, self.type)
+            if self.address_policy is not None and self.allowed_names is None:
+                checks.proxy_and_policy(self.proxy)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable: use replace({name}=...)")

@@ -11,6 +11,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from . import attempt, causes, wait
+from .checks import policy as check_policy
 from .driver import Driven
 from .options import check_limit
 from .spans import pause
@@ -133,6 +134,9 @@ class OwnSocket(Driven):
             and self._address is not None
             and attempt.has_source(self._address)
         )
+        unix = family == socket.AF_UNIX and self._address is not None
+        if unix and attempt.is_other_file(number, self._address):
+            return causes.not_a_socket(address=self._address, family=family)
         return causes.from_errno(
             number, stage=self._stage, address=self._address, family=family, bound=bound
         )
@@ -163,19 +167,47 @@ class OwnSocket(Driven):
         return "wait" if self._address is None else "connect"
 
 
-def check_address(sock: socket.socket, address: Any) -> Any:
+def check_address(sock: socket.socket, address: Any, policy: Any = None) -> Any:
     """Return a socket's address as connect(2) takes it; refuse what is not numeric.
 
     Raises:
         TypeError, ValueError: it is not of the socket's kind.
-        ConnectError: its interface does not exist.
+        InvalidTarget: it is of its kind, and means nothing.
+        ConnectError: its interface does not exist, or the policy denies it.
     """
+    policy = check_policy("address_policy", policy)
+    address = _plain_address(sock, address)
+    if policy is not None:
+        check_peer(sock, address, policy)
+    return address
+
+
+def check_peer(sock: socket.socket, address: Any, policy: Any) -> None:
+    """Ask a policy about the address that a socket is connected to, or will be.
+
+    Raises:
+        ConnectError: the policy denies it.
+    """
+    from .address_policy import denial
+
+    endpoint = int(sock.family), int(sock.type), sock.proto, "", address
+    error = denial(policy, endpoint, None)
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del error  # a local that refers to it would close a cycle through the traceback
+
+
+def _plain_address(sock: socket.socket, address: Any) -> Any:
     if sock.family in _IP:
         if not isinstance(address, tuple):
             raise TypeError(f"an address of this socket is a tuple, not {type(address).__name__}")
         target = parse(address)
         if target.name is not None:
-            raise ValueError(f"sock_connect takes a numeric address, not the name {target!r}")
+            raise causes.not_a_target(
+                f"sock_connect takes a numeric address, not the name {target!r}"
+            )
         if target.family == socket.AF_INET6 and isinstance(target.address[3], str):
             try:
                 return attempt.with_scope(target.address)
@@ -188,7 +220,9 @@ def check_address(sock: socket.socket, address: Any) -> Any:
         if not isinstance(address, str | bytes):
             raise TypeError(f"the address of a Unix socket is a path, not {type(address).__name__}")
         if not address or (0 in address[1:] if isinstance(address, bytes) else "\0" in address[1:]):
-            raise ValueError("the path of a Unix socket is not empty and has no NUL inside")
+            raise causes.not_a_target(
+                "the path of a Unix socket is not empty and has no NUL inside"
+            )
     return address
 
 

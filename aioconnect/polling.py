@@ -13,7 +13,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .wait import WRITE
+from .wait import WRITE, new_poll
 
 if TYPE_CHECKING:
     import socket
@@ -76,7 +76,11 @@ class PollDriver:
         from .resolve.threads import submit_name
 
         if self._pipe is None:
-            self._open_pipe()
+            try:
+                self._open_pipe()
+            except OSError as exc:  # no descriptor left: the look-up has failed
+                driven.put((asked, exc))
+                return None
 
         def put(answer: Answer | BaseException | None) -> None:  # in the resolver's thread
             with self._lock:
@@ -114,7 +118,7 @@ class PollDriver:
 
     def _poller(self) -> select.poll:
         if self._poll is None:
-            self._poll = select.poll()
+            self._poll = new_poll()
         return self._poll
 
     def _open_pipe(self) -> None:

@@ -174,6 +174,12 @@ class Round:
                 self.lookups.leave(finish=finish)
         return cancelled
 
+    def undo(self) -> None:
+        """Close what was made, if anything was: nobody has taken it."""
+        result, self.result = self.result, None
+        if result is not None:
+            (self._stages[-1].undo if self._stages else io.close)(result)
+
     def _go_on(self, race: Race) -> float | None:
         """Do what the race says, until it says to wait (the instant) or that it is over (None)."""
         clock, options, log = self._driver.clock, self._options, self._log
@@ -188,7 +194,8 @@ class Round:
                 return attempt  # type: ignore[return-value]  # an instant, or None
             if log.observed and attempt.tries == 1:
                 log.started(attempt)
-            outcome, what = io.begin(attempt.endpoint, options, attempt.tries)
+            target = log.targets[attempt.target]
+            outcome, what = io.begin(attempt.endpoint, options, attempt.tries, target)
             if self._settle(race, attempt, outcome, what):
                 return None
         return clock()

@@ -82,6 +82,7 @@ async def open_connection(
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
         address_policy: which addresses may be dialled (default None).
+        allowed_names: the targets that may be looked up and dialled (default None).
         proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
         handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
@@ -143,6 +144,7 @@ async def create_connection(
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
         address_policy: which addresses may be dialled (default None).
+        allowed_names: the targets that may be looked up and dialled (default None).
         proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
         handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
@@ -152,7 +154,8 @@ async def create_connection(
 
     Raises:
         ConnectError: no connection (``stage`` is ``"tls"`` if it was the handshake that failed).
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
 
     Source: ``asyncio.loop.create_connection``.
     """
@@ -198,6 +201,7 @@ async def create_with(
             raise ValueError(f"a stream socket is needed, not {sock!r}")
         if tls.get("ssl") and tls.get("server_hostname") is None:
             raise ValueError("ssl with sock needs server_hostname")
+        _check_peer(sock, dialer)
         text, address = "sock", None
     else:
         if dialer.type != socket.SOCK_STREAM:
@@ -219,6 +223,30 @@ async def create_with(
     return await _hand_over(
         protocol_factory, sock, tls, started + dialer.timeout, started, text, address
     )
+
+
+def _check_peer(sock: socket.socket, dialer: Dialer) -> None:
+    """Judge a socket that the caller brings by what it is connected to; denied, it is closed.
+
+    Raises:
+        ConnectError: the policy denies it, or it has no peer.
+    """
+    if dialer.address_policy is None and dialer.allowed_names is None:
+        return
+    from .own_socket import check_peer
+
+    try:
+        if dialer.allowed_names is not None:
+            raise causes.name_denied("a socket that has no name", target="sock")
+        check_peer(sock, sock.getpeername(), dialer.address_policy)
+    except OSError as exc:
+        sock.close()
+        if isinstance(exc, errors.ConnectError):
+            raise
+        raise causes.from_exception(exc, stage="verify", target="sock") from None
+    except BaseException:
+        sock.close()
+        raise
 
 
 async def _hand_over(

@@ -110,6 +110,11 @@ class Target:
         return self
 
     @property
+    def meant(self) -> Target:
+        """Return what is to be reached: itself, or what is behind a proxy."""
+        return self
+
+    @property
     def names(self) -> tuple[Target, ...]:
         """Return what has to be looked up before there is an address to dial."""
         return () if self.family else (self,)
@@ -237,7 +242,7 @@ def _beside(host: str) -> str:
 
 def _parse_tuple(target: tuple[Any, ...]) -> Target:
     if len(target) not in (3, 4):
-        raise not_a_target(f"a target tuple has two to four elements, not {len(target)}")
+        raise ValueError(f"a target tuple has two to four elements, not {len(target)}")
     host: str = target[0]
     port, flowinfo, scope = (*target[1:], 0)[:3]
     parsed = parse_host(host, port)

@@ -52,6 +52,7 @@ class TargetOptions(TypedDict, total=False):
     socket_options: Iterable[SocketOption] | None
     socket_factory: Callable[[Endpoint], socket.socket] | None
     address_policy: AddressPolicyLike | None
+    allowed_names: Iterable[str] | None
     proxy: ProxyLike | None
     handshake: Handshake | None
     on_event: Callable[[Event], object] | None
@@ -114,6 +115,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -140,6 +142,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -166,6 +169,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: AddressPolicyLike | None = ...,
+        allowed_names: Iterable[str] | None = ...,
         proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
@@ -203,6 +207,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: AddressPolicyLike | None = ...,
+        allowed_names: Iterable[str] | None = ...,
         proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
@@ -240,6 +245,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: AddressPolicyLike | None = ...,
+        allowed_names: Iterable[str] | None = ...,
         proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
@@ -276,6 +282,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -312,6 +319,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -339,6 +347,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -371,6 +380,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -398,6 +408,7 @@ if TYPE_CHECKING:
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
         proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,

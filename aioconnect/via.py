@@ -78,6 +78,11 @@ class Via(Target):
         return self.proxy.target
 
     @property
+    def meant(self) -> Target:
+        """Return the target itself."""
+        return self.behind
+
+    @property
     def names(self) -> tuple[Target, ...]:
         """Return the proxy, if it is a name, and with ``socks5://`` the target, if it is one."""
         own = () if self.proxy.resolves else self.behind.names

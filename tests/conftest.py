@@ -9,32 +9,24 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import stat
-import sys
+import socket
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import hypothesis  # loaded before gc.freeze: its plug-in looks at its referrers
 import pytest
-import uvloop
+
+from aioconnect.resolve import loop_thread
 
 from .support import sweep
+from .support.account import descriptors
 from .support.children import ROOT, give_default_signals
+from .support.loops import LOOPS
 from .support.needs import check, need
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "asyncio": asyncio.SelectorEventLoop,
-    "uvloop": uvloop.new_event_loop,
-}
-
-
-# libuv opens its process-wide signal pipe with the first loop, and keeps it.
-uvloop.new_event_loop().close()
-
 
 give_default_signals()
 
@@ -108,18 +100,21 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.line(f"{number:5} {reason}")
 
 
-def descriptors() -> dict[int, tuple[int, int]]:
-    """Return every open descriptor of this process with its device and inode."""
-    found = {}
-    for name in os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd"):
-        try:
-            status = os.fstat(int(name))
-        except OSError:
-            continue  # the descriptor of the listing itself
-        if stat.S_ISDIR(status.st_mode):
-            continue
-        found[int(name)] = (status.st_dev, status.st_ino)
-    return found
+@pytest.fixture(scope="session", autouse=True)
+def resolvers_have_their_loop() -> None:
+    """Begin the one loop on which blocking calls ask resolvers, and keep it busy.
+
+    It would outlive the first test that needs it by some seconds, and be taken for its leak.
+    """
+    begun = threading.Event()
+
+    class Silent:
+        async def lookup(self, name: str, family: int) -> Any:
+            begun.set()
+            await asyncio.Event().wait()
+
+    loop_thread.SHARED.submit(Silent(), "silent.test", (socket.AF_INET,), lambda _: None)
+    assert begun.wait(20)
 
 
 @pytest.fixture(autouse=True)

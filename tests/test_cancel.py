@@ -28,22 +28,10 @@ import aioconnect.blocking
 from aioconnect import ConnectError, events, retry
 from aioconnect.resolve import StaticResolver
 
-from .conftest import LOOPS, descriptors
-from .net import black_hole, full_backlog, listen, refusing
-from .steps import (
-    GRACE,
-    KINDS,
-    NAME,
-    Account,
-    Making,
-    Slow,
-    Steps,
-    drain,
-    no_warnings,
-    peers,
-    slow,
-    without_collector,
-)
+from .support.account import Account, descriptors, no_warnings, without_collector
+from .support.loops import GRACE, KINDS, LOOPS, Steps
+from .support.servers import NAME, black_hole, drain, full_backlog, listen, peers, refusing
+from .support.sockets import Making, Slow, slow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

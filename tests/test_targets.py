@@ -21,9 +21,9 @@ import aioconnect.blocking
 from aioconnect.about import DISTRIBUTION
 from aioconnect.targets import Target, parse, parse_all, parse_host
 
-from .conftest import LOOPS, descriptors
-from .steps import without_collector
 from .support import children
+from .support.account import descriptors, without_collector
+from .support.loops import LOOPS
 from .support.sweep import examples
 
 if TYPE_CHECKING:

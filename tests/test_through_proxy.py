@@ -25,6 +25,7 @@ from aioconnect import (
     Dialer,
     NameNotResolved,
     Options,
+    PolicyDenied,
     Proxy,
     ProxyError,
     events,
@@ -34,8 +35,8 @@ from aioconnect.handshake import recv_exactly, send_all
 from aioconnect.handshake.proxy_protocol import send_proxy_v2
 from aioconnect.resolve import Answer, StaticResolver
 
-from .conftest import descriptors
-from .net import APIS, Api, black_hole, refusing
+from .support.account import descriptors
+from .support.apis import APIS, Api
 from .support.scripted import (
     BANNER,
     READ,
@@ -50,6 +51,7 @@ from .support.scripted import (
     scripted,
     silent,
 )
+from .support.servers import black_hole, refusing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -430,7 +432,7 @@ def test_options_of_the_socket_are_about_the_proxy(api: Api, scheme: str) -> Non
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_policy_judges_the_proxy_and_with_socks5_each_target(api: Api, scheme: str) -> None:
-    """What is not resolved here cannot be judged here; the proxy's own rules can."""
+    """What is not resolved here cannot be judged here: then the name has to be allowed."""
     asked: list[Any] = []
 
     def forbids(host: str) -> Callable[[Any], None]:
@@ -444,8 +446,12 @@ def test_the_policy_judges_the_proxy_and_with_socks5_each_target(api: Api, schem
     resolver = StaticResolver({"db.test": ["192.0.2.1", "192.0.2.2"]})
     with scripted(good(scheme)) as proxy:
         options = {"proxy": proxy.url(scheme), "resolver": resolver}
+        if scheme != "socks5":
+            with pytest.raises(ValueError, match="allowed_names"):
+                api.connect("db.test", 5432, address_policy=forbids(""), **options)
+            options["allowed_names"] = ["db.test"]
         error = api.fails("db.test", 5432, address_policy=forbids("127.0.0.1"), **options)
-        assert isinstance(error, AccessDenied)
+        assert isinstance(error, PolicyDenied)
         assert error.stage == "policy"
         assert proxy.accepted == []
 
@@ -468,7 +474,7 @@ def test_with_socks5_a_target_that_is_an_address_is_judged_too(api: Api) -> None
 
     with scripted(good("socks5")) as proxy:
         error = api.fails("192.0.2.1", 5432, proxy=proxy.url("socks5"), address_policy=policy)
-        assert isinstance(error, AccessDenied)
+        assert isinstance(error, PolicyDenied)
         assert "192.0.2.1" in str(error)
         assert proxy.accepted == []
 

@@ -82,6 +82,7 @@ def connect_many(
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
         address_policy: which addresses may be dialled (default None).
+        allowed_names: the targets that may be looked up and dialled (default None).
         proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
         handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
@@ -95,7 +96,7 @@ def connect_many(
 
     Raises:
         ValueError, TypeError: bad options, before any I/O.  A target that cannot be parsed does
-            not end the run: it is a result with an ``invalid_argument`` error.
+            not end the run: it is a result with an :class:`~aioconnect.InvalidTarget`.
 
     Want of descriptors, buffers or local ports never fails a target: fewer are kept in flight
     for a while (an event, :class:`~aioconnect.events.SlowedDown`), and it is tried again.

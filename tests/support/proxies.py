@@ -20,9 +20,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..net import Namespace
 from . import children
 from .needs import need
+from .networks import Namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
