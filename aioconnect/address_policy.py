@@ -33,6 +33,7 @@ True and a :class:`Verdict` that allows are a yes, everything else is a no.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 __all__ = ["AddressPolicy", "AddressPolicyLike", "NamedEndpoint", "Verdict"]
 
 _AF_INET, _AF_INET6, _AF_UNIX = int(socket.AF_INET), int(socket.AF_INET6), int(socket.AF_UNIX)
-_INET = (_AF_INET, _AF_INET6)
+_IP = (_AF_INET, _AF_INET6)
 _STREAM = int(socket.SOCK_STREAM)
 _STREAMS = frozenset((_STREAM, int(getattr(socket, "SOCK_SEQPACKET", 5))))
 
@@ -190,7 +191,7 @@ class AddressPolicy:
             if path.startswith("@"):
                 path = "./" + path  # a file; the abstract socket @name has a NUL there
             return self.check(PREFIX + path.replace("\0", "@", 1), type=kind)
-        if family not in _INET or (family == _AF_INET6) is not (":" in address[0]):
+        if family not in _IP or (family == _AF_INET6) is not (":" in address[0]):
             return _NO_ADDRESS
         if len(address) > 3 and address[3]:
             return _ZONE
@@ -249,7 +250,7 @@ class NamedEndpoint(tuple[int, int, int, str, Any]):  # noqa: SLOT001  # a tuple
             OSError: the address is not numeric.
         """
         family, kind, protocol, canonical_name, address = endpoint
-        if family in _INET:
+        if family in _IP:
             host = socket.inet_ntop(family, socket.inet_pton(family, address[0]))
             address = (host, *address[1:])
         self = cls((family, kind, protocol, canonical_name, address))
@@ -287,7 +288,20 @@ def denial(
         words = refusal(policy, NamedEndpoint.of(endpoint, name))
     except OSError as exc:
         return causes.from_exception(exc, stage="policy", address=address, family=family)
-    return None if words is None else causes.denied(words, address=address, family=family)
+    return None if words is None else denied(words, address=address, family=family)
+
+
+def denied(rule: str, *, address: Any = None, family: int = 0, target: str = "") -> ConnectError:
+    """Build the error for what a policy denies: ``rule`` is why, in its words."""
+    error = causes.from_exception(
+        PermissionError(errno.EACCES, rule),
+        stage="policy",
+        address=address,
+        family=family,
+        target=target,
+    )
+    error.__cause__ = None  # nobody has raised that
+    return error
 
 
 def refusal(policy: Callable[[Any], object], endpoint: Endpoint) -> str | None:

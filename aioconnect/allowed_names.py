@@ -13,11 +13,13 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
+from .address_policy import denied
 from .targets import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .errors import ConnectError
     from .targets import Target
 
 __all__ = ["AllowedNames"]
@@ -70,6 +72,11 @@ class AllowedNames:
         fill(self, "_any", "*" in given)
         fill(self, "_below", frozenset(below))
         fill(self, "_exact", frozenset(exact))
+
+    def denial(self, target: Target) -> ConnectError | None:
+        """Return None if a target is allowed, else the error; of a proxy's it is the target."""
+        rule = self.refusal(target.meant)
+        return None if rule is None else denied(rule, target=target.text)
 
     def refusal(self, target: Target) -> str | None:
         """Return None if a target is allowed, else why it is not."""

@@ -6,12 +6,12 @@ import socket
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from . import checks, engine, signatures
+from . import engine, signatures
 from .checks import take_proxy
 from .keywords import OPTIONS
 from .options import Options, check_span
 from .targets import parse_all
-from .via import Via, via
+from .via import via
 
 if TYPE_CHECKING:
     import asyncio
@@ -70,12 +70,11 @@ class Dialer(Options):
             unconnected socket, which the library then owns; an ``OSError`` from it is a failed
             attempt.  Default None.
         address_policy: which addresses may be dialled.  An ``AddressPolicy``, or a function that is
-            called with the endpoint of each attempt before its socket is made: a numeric 5-tuple
-            with the ``name`` that was looked up.  None, True and a ``Verdict`` that allows are a
-            yes; anything else is a no, and so is an ``OSError``.  Default None.
-        allowed_names: the targets that may be looked up and dialled.  Patterns: ``example.com``,
-            ``*.example.com`` (at any depth below it), ``*`` (any name), an address, ``unix:/path``.
-            It is asked before the name server is; behind a proxy, about the target.  Default None.
+            called with the numeric endpoint of each attempt, which has the ``name`` that was looked
+            up.  None, True and a ``Verdict`` that allows are a yes; everything else is a no.
+            Default None.
+        allowed_names: the targets that may be looked up and dialled.  Names, ``*.example.com``,
+            ``*`` for any name, addresses, ``unix:/path``; behind a proxy too.  Default None.
         proxy: the proxy to connect through, as a URL or a ``Proxy``.
             ``socks5h://user:password@host:port`` (the proxy resolves names), ``socks5://`` (they
             are resolved here), ``http://`` (CONNECT).  The text ``"env"`` reads ``ALL_PROXY`` and
@@ -399,12 +398,11 @@ async def connect(
             unconnected socket, which the library then owns; an ``OSError`` from it is a failed
             attempt.  Default None.
         address_policy: which addresses may be dialled.  An ``AddressPolicy``, or a function that is
-            called with the endpoint of each attempt before its socket is made: a numeric 5-tuple
-            with the ``name`` that was looked up.  None, True and a ``Verdict`` that allows are a
-            yes; anything else is a no, and so is an ``OSError``.  Default None.
-        allowed_names: the targets that may be looked up and dialled.  Patterns: ``example.com``,
-            ``*.example.com`` (at any depth below it), ``*`` (any name), an address, ``unix:/path``.
-            It is asked before the name server is; behind a proxy, about the target.  Default None.
+            called with the numeric endpoint of each attempt, which has the ``name`` that was looked
+            up.  None, True and a ``Verdict`` that allows are a yes; everything else is a no.
+            Default None.
+        allowed_names: the targets that may be looked up and dialled.  Names, ``*.example.com``,
+            ``*`` for any name, addresses, ``unix:/path``; behind a proxy too.  Default None.
         proxy: the proxy to connect through, as a URL or a ``Proxy``.
             ``socks5h://user:password@host:port`` (the proxy resolves names), ``socks5://`` (they
             are resolved here), ``http://`` (CONNECT).  The text ``"env"`` reads ``ALL_PROXY`` and
@@ -444,11 +442,8 @@ def reached(targets: Sequence[Target], options: Options) -> Sequence[Target]:
         ValueError: the options rule one out.
     """
     if options.proxy is not None:
-        targets = via(targets, options.proxy, options.type)
-        if options.address_policy is not None and options.allowed_names is None:
-            for target in targets:  # a proxy of the environment is known only now
-                if isinstance(target, Via):
-                    checks.proxy_and_policy(target.proxy)
+        judged = options.address_policy is not None and options.allowed_names is None
+        targets = via(targets, options.proxy, options.type, judged=judged)
     if options.family:
         for target in targets:
             if target.dialled.family not in (0, options.family):

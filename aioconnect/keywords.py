@@ -194,9 +194,8 @@ OPTIONS = (
         None,
         checks.policy,
         "which addresses may be dialled.  An ``AddressPolicy``, or a function that is called with "
-        "the endpoint of each attempt before its socket is made: a numeric 5-tuple with the "
-        "``name`` that was looked up.  None, True and a ``Verdict`` that allows are a yes; "
-        "anything else is a no, and so is an ``OSError``.",
+        "the numeric endpoint of each attempt, which has the ``name`` that was looked up.  None, "
+        "True and a ``Verdict`` that allows are a yes; everything else is a no.",
         kept="Callable[[Any], object] | None",
     ),
     Option(
@@ -204,9 +203,8 @@ OPTIONS = (
         "Iterable[str] | None",
         None,
         checks.allowed_names,
-        "the targets that may be looked up and dialled.  Patterns: ``example.com``, "
-        "``*.example.com`` (at any depth below it), ``*`` (any name), an address, ``unix:/path``.  "
-        "It is asked before the name server is; behind a proxy, about the target.",
+        "the targets that may be looked up and dialled.  Names, ``*.example.com``, ``*`` for any "
+        "name, addresses, ``unix:/path``; behind a proxy too.",
         kept="AllowedNames | None",
     ),
     Option(

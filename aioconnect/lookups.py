@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .driver import Driven, Driver
+    from .errors import ConnectError
     from .log import Log
     from .options import Options
     from .race import Race
@@ -203,7 +204,7 @@ class Lookups:
         options = self._options
         names = options.allowed_names
         for index, target in enumerate(self._targets):
-            denied = None if names is None else names.refusal(target.meant)
+            denied = None if names is None else names.denial(target)
             if denied is not None:
                 self._deny(index, target, denied, race)
             elif not target.needs_lookup:
@@ -218,9 +219,8 @@ class Lookups:
                     ]
                 )
 
-    def _deny(self, index: int, target: Target, rule: str, race: Race) -> None:
+    def _deny(self, index: int, target: Target, error: ConnectError, race: Race) -> None:
         """Take in that a target may not even be asked for."""
-        error = causes.name_denied(rule, target=target.text)
         now = self._started
         failed = AttemptFailed(now, target.text, error, now, 0, self._log.round)
         name = Name(index, target, ())

@@ -103,14 +103,12 @@ class Options:
 
     address_policy: Callable[[Any], object] | None
     """Which addresses may be dialled.  An ``AddressPolicy``, or a function that is called with the
-    endpoint of each attempt before its socket is made: a numeric 5-tuple with the ``name`` that was
-    looked up.  None, True and a ``Verdict`` that allows are a yes; anything else is a no, and so is
-    an ``OSError``."""
+    numeric endpoint of each attempt, which has the ``name`` that was looked up.  None, True and a
+    ``Verdict`` that allows are a yes; everything else is a no."""
 
     allowed_names: AllowedNames | None
-    """The targets that may be looked up and dialled.  Patterns: ``example.com``, ``*.example.com``
-    (at any depth below it), ``*`` (any name), an address, ``unix:/path``.  It is asked before the
-    name server is; behind a proxy, about the target."""
+    """The targets that may be looked up and dialled.  Names, ``*.example.com``, ``*`` for any name,
+    addresses, ``unix:/path``; behind a proxy too."""
 
     proxy: Proxy | EnvironmentProxies | None
     """The proxy to connect through, as a URL or a ``Proxy``.  ``socks5h://user:password@host:port``

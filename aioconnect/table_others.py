@@ -164,10 +164,9 @@ PROXY = Cause(
 FORBIDDEN = kernel.ACCESS.but(
     type=errors.PolicyDenied,
     phrase="forbidden to dial",
-    hint="the address policy refuses it",
+    hint="the program's own policy says so",
     alone="forbidden to dial it",
 )
-FORBIDDEN_NAME = FORBIDDEN.but(hint="allowed_names has to name it")
 HOOK_DENIED = kernel.ACCESS.but(hint="the socket factory says so")
 _RAISED = kernel.OTHER.but(hint="what it raised is kept as the error's cause")
 HOOK_FAILED = {

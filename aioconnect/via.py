@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
+from .checks import proxy_and_policy
 from .targets import Target
 
 if TYPE_CHECKING:
@@ -107,19 +108,31 @@ class Via(Target):
 
 
 def via(
-    targets: Sequence[Target], proxy: Proxy | EnvironmentProxies, kind: int
+    targets: Sequence[Target],
+    proxy: Proxy | EnvironmentProxies,
+    kind: int,
+    *,
+    judged: bool = False,
 ) -> tuple[Target, ...]:
     """Return each target as it is reached: through its proxy, if it has one.
+
+    Args:
+        targets: what is meant.
+        proxy: the proxy, or where to look for it.
+        kind: the type of the socket.
+        judged: a policy has to see each address, so no proxy may look names up.
 
     Raises:
         ValueError: no proxy can reach it.
     """
-    return tuple([_via(target, proxy._choose(target, kind)) for target in targets])
+    return tuple([_via(target, proxy._choose(target, kind), judged) for target in targets])
 
 
-def _via(target: Target, proxy: Proxy | None) -> Target:
+def _via(target: Target, proxy: Proxy | None, judged: bool) -> Target:
     if proxy is None:
         return target
+    if judged:  # one of the environment is known only now
+        proxy_and_policy(proxy)
     if target.family == socket.AF_UNIX:
         raise ValueError(f"{target.text}: a proxy cannot reach a Unix socket")
     if target.family == socket.AF_INET6 and target.address[3]:

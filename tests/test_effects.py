@@ -272,6 +272,15 @@ async def address_policy(dial: Dial) -> None:
         await dial(server.getsockname(), address_policy=forbid)
 
 
+async def allowed_names(dial: Dial) -> None:
+    """Let it forbid a name, which nobody is asked for then."""
+    with listen() as server:
+        port = server.getsockname()[1]
+        with pytest.raises(aioconnect.PolicyDenied):
+            await dial(("db.test", port), allowed_names=["*.example"])
+        (await dial(("localhost", port), allowed_names=["localhost"])).close()
+
+
 async def proxy(dial: Dial) -> None:
     """Ask it for the target, and not dial that."""
     with scripted(good("http")) as server:
@@ -305,7 +314,7 @@ EFFECTS: dict[str, Callable[[Dial], Awaitable[None]]] = {
     for effect in (
         *(timeout, attempt_timeout, retry_, budget, breaker, resolver, family, type_, local_addr),
         *(happy_eyeballs_delay, resolution_delay, max_concurrent, interleave, socket_options),
-        *(socket_factory, address_policy, proxy, handshake, on_event),
+        *(socket_factory, address_policy, allowed_names, proxy, handshake, on_event),
     )
 }
 

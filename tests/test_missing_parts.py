@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from .net import black_hole, listen
 from .support import children
+from .support.servers import black_hole, listen
 
 WITHOUT_SSL = """
 import sys
@@ -97,4 +97,4 @@ def test_without_poll_a_loop_waits_and_a_blocking_call_says_what_it_lacks() -> N
     """What does not have to wait connects all the same."""
     done = children.run([sys.executable, "-c", WITHOUT_POLL])
     assert done.stderr == ""
-    assert "needs select.poll" in done.stdout
+    assert "select.poll is missing" in done.stdout

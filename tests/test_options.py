@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 import aioconnect
 import aioconnect.blocking
 from aioconnect import Dialer, Proxy, retry
+from aioconnect.allowed_names import AllowedNames
 from aioconnect.dialer import with_options
 from aioconnect.keywords import OPTIONS
 from aioconnect.options import _ELSEWHERE, Options
@@ -77,6 +78,7 @@ class Asynchronous:
 
 RESOLVER = NoResolver()
 BUDGET = retry.Budget()
+PUBLIC = aioconnect.AddressPolicy.public()
 BREAKER = retry.Breaker()
 PROXY = Proxy("socks5h://me:hunter2@p.test:1080")
 
@@ -97,6 +99,7 @@ DEFAULTS: dict[str, Any] = {
     "socket_options": (),
     "socket_factory": None,
     "address_policy": None,
+    "allowed_names": None,
     "proxy": None,
     "handshake": None,
     "on_event": None,
@@ -116,7 +119,7 @@ def test_each_option_has_its_default(name: str, default: Any) -> None:
 def test_the_table_names_every_option_and_no_other() -> None:
     """And so do the attributes that a type checker knows."""
     assert [option.name for option in OPTIONS] == list(DEFAULTS)
-    assert list(inspect.get_annotations(Options)) == list(DEFAULTS)
+    assert list(inspect.get_annotations(Options)) == [*DEFAULTS, "denial"]
 
 
 UNKNOWN = {
@@ -203,6 +206,9 @@ ACCEPTED: list[tuple[str, Any, Any]] = [
     ("socket_factory", print, print),
     ("socket_factory", None, None),
     ("address_policy", print, print),
+    ("address_policy", PUBLIC, PUBLIC),
+    ("allowed_names", ["a.test"], AllowedNames(["a.test"])),
+    ("allowed_names", AllowedNames(("a", "b")), AllowedNames(("b", "a"))),
     ("proxy", None, None),
     ("proxy", "socks5h://me:hunter2@p.test:1080", PROXY),
     ("proxy", PROXY, PROXY),
@@ -316,6 +322,11 @@ BAD: list[Any] = [
             ("address_policy", "an asynchronous function", asynchronous, TypeError),
             ("address_policy", "one with arguments", functools.partial(asynchronous), TypeError),
             ("address_policy", "an asynchronous generator", generating, TypeError),
+            ("allowed_names", "a text", "a.test", TypeError),
+            ("allowed_names", "a number", 5, TypeError),
+            ("allowed_names", "a number in a list", [5], TypeError),
+            ("allowed_names", "nothing", [], ValueError),
+            ("allowed_names", "no name", ["a b"], ValueError),
             ("address_policy", "an asynchronous method", Asynchronous(), TypeError),
             ("proxy", "a number", 1080, TypeError),
             ("proxy", "a pair", ("p.test", 1080), TypeError),

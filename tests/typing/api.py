@@ -23,7 +23,9 @@ from aioconnect import (
     Dialer,
     Event,
     Help,
+    NamedEndpoint,
     Options,
+    PolicyDenied,
     Proxy,
     Supervisor,
     Verdict,
@@ -107,6 +109,17 @@ def forbid(endpoint: Endpoint) -> None:
     assert_type(endpoint[4], Any)
 
 
+def judge(endpoint: NamedEndpoint) -> bool | Verdict:
+    """Be a policy that says yes or no."""
+    assert_type(endpoint.name, str | None)
+    return endpoint[0] == socket.AF_INET and Verdict(False, "no")
+
+
+async def asynchronously(endpoint: NamedEndpoint) -> bool:
+    """Be none."""
+    return True
+
+
 def make(endpoint: Endpoint) -> socket.socket:
     """Be a socket factory."""
     return socket.socket(*endpoint[:3])
@@ -147,6 +160,7 @@ async def every_option_has_its_type(budget: retry.Budget, breaker: retry.Breaker
         socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)],
         socket_factory=make,
         address_policy=forbid,
+        allowed_names=["*.example.com", "localhost"],
         proxy="socks5h://proxy.internal:1080",
         handshake=send_proxy_v2(("192.0.2.1", 1), ("192.0.2.2", 2)),
         on_event=watch,
@@ -195,6 +209,9 @@ async def wrong_options_are_errors() -> None:
     await connect("a", 1, socket_options=[(1, 2)])  # type: ignore[list-item]
     await connect("a", 1, socket_factory=socket.socket)  # type: ignore[arg-type]
     await connect("a", 1, address_policy=5)  # type: ignore[arg-type]
+    await connect("a", 1, address_policy=asynchronously)  # type: ignore[arg-type]
+    await connect("a", 1, allowed_names=5)  # type: ignore[arg-type]
+    await connect("a", 1, allowed_names=[b"a"])  # type: ignore[list-item]
     await connect("a", 1, proxy=("proxy", 1080))  # type: ignore[arg-type]
     await connect("a", 1, handshake=watch)  # type: ignore[arg-type]
     await connect("a", 1, on_event=5)  # type: ignore[arg-type]
@@ -211,6 +228,9 @@ def address_policies_are_typed() -> None:
     assert_type(policy.check("::1", 80, type=socket.SOCK_DGRAM), Verdict)
     assert_type(policy.check("unix:@a").rule, str)
     Dialer(address_policy=policy)
+    Dialer(address_policy=judge)
+    Dialer(address_policy=lambda endpoint: "not today")
+    assert_type(PolicyDenied("made").rule, str)
     AddressPolicy.public([])  # type: ignore[call-arg]
     AddressPolicy.only(5)  # type: ignore[arg-type]
     AddressPolicy.public(ports=["80"])  # type: ignore[list-item]
