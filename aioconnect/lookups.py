@@ -168,17 +168,20 @@ class Lookups:
             elif (endpoints := _at_hand(target, options)) is not None:
                 race.offer(index, self._arranged(endpoints, self._started), self._started)
             else:
-                self._ask(Name(index, families), target)
+                self._ask(Name(index, families), target, race)
 
-    def _ask(self, name: Name, target: Target) -> None:
+    def _ask(self, name: Name, target: Target, race: Race) -> None:
         self.names.append(name)
         if self._log.observed:
             for family in name.awaited:
                 self._emit(events.LookupStarted, target, family)
         assert target.name is not None
-        name.ticket = self._driver.look_up(
-            self._driven, name, _resolver(self._options), target.name, tuple(name.awaited)
-        )
+        try:
+            name.ticket = self._driver.look_up(
+                self._driven, name, _resolver(self._options), target.name, tuple(name.awaited)
+            )
+        except OSError as exc:  # no descriptor to be woken by, say
+            self.answered(name, exc, race)
 
     def answered(self, name: Name, answer: Answer | BaseException | None, race: Race) -> None:
         """Take in an answer, or the end of a look-up, and offer what is known now.
