@@ -103,7 +103,7 @@ def forget(name: str, options: Options) -> None:
 class Name:
     """What is known of one name in this round."""
 
-    __slots__ = ("answers", "awaited", "endpoints", "error", "failures", "index", "ticket")
+    __slots__ = ("answers", "awaited", "endpoints", "failures", "index", "ticket")
 
     def __init__(self, index: int, families: Sequence[int]) -> None:
         self.index = index
@@ -111,7 +111,6 @@ class Name:
         self.answers: list[Answer] = []
         self.endpoints: Sequence[Endpoint] = ()
         self.failures: list[AttemptFailed] = []
-        self.error: BaseException | None = None
         self.ticket: Any = None
 
 
@@ -156,7 +155,7 @@ class Lookups:
         self._started = started
         self._log = log
         self._arrange = arrange
-        self.names: list[Name] = []
+        self.names: dict[int, Name] = {}
 
     def begin(self, race: Race) -> None:
         """Offer what is known; begin to look up the rest."""
@@ -171,7 +170,7 @@ class Lookups:
                 self._ask(Name(index, families), target, race)
 
     def _ask(self, name: Name, target: Target, race: Race) -> None:
-        self.names.append(name)
+        self.names[name.index] = name
         if self._log.observed:
             for family in name.awaited:
                 self._emit(events.LookupStarted, target, family)
@@ -189,7 +188,7 @@ class Lookups:
         Raises:
             Exception: what a caller's resolver raised, if it is no ``OSError``.
         """
-        if name not in self.names:
+        if self.names.get(name.index) is not name:
             return  # it was asked for another round, and comes late
         target = self._targets[name.index]
         now = self._driver.clock()
@@ -256,7 +255,7 @@ class Lookups:
     def failures(self, now: float, deadline: float) -> list[AttemptFailed]:
         """Return the failed look-ups that matter: that a name lacks one family is no news."""
         found: list[AttemptFailed] = []
-        for name in self.names:
+        for name in self.names.values():
             for family in name.awaited if now >= deadline else ():
                 self._failed(name, family, LookupTimedOut(), now)
             if not name.endpoints:
@@ -267,8 +266,8 @@ class Lookups:
 
     def leave(self, *, finish: bool) -> None:
         """Wait for no look-up any more; with ``finish`` they may go on for the cache's sake."""
-        names, self.names = self.names, []
-        tickets = [name.ticket for name in names if name.ticket is not None]
+        names, self.names = self.names, {}
+        tickets = [name.ticket for name in names.values() if name.ticket is not None]
         if not tickets:
             return
         # A resolver that can forget is one that keeps what it learns.
