@@ -22,6 +22,7 @@ from .round import WATCHED
 from .rounds import Rounds
 from .spans import first_wait
 from .stages import StageSpec
+from .targets import text_of
 from .wait import WRITE
 
 if TYPE_CHECKING:
@@ -101,10 +102,7 @@ class Call(Driven):
     @property
     def text(self) -> str:
         """What is dialled, for a person."""
-        targets = self._targets
-        if len(targets) == 1:
-            return targets[0].text
-        return ", ".join([target.text for target in targets])
+        return text_of(self._targets)
 
     @property
     def won(self) -> tuple[Target, Any]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import causes, engine, errors, events, poller, retry
 from .log import emit, logger
+from .targets import text_of
 
 if TYPE_CHECKING:
     import socket
@@ -60,7 +61,7 @@ class Supervisor:
         self._policy = policy
         self._healthy_after = healthy_after
         self._wake_interval = wake_interval
-        self._key = ", ".join(target.text for target in targets)
+        self._key = text_of(targets)
         self._sock: socket.socket | None = None
         self._alarm = poller.Alarm()
         self._machine: retry.Supervision | None = None
