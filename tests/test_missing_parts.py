@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from .support import children
-from .support.servers import black_hole, listen
 
 WITHOUT_SSL = """
 import sys
