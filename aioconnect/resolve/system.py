@@ -1,29 +1,51 @@
 """The system's resolver: what every other program on this host uses.  The default.
 
-One ``getaddrinfo`` per family, so that a slow AAAA does not hold up A.  It says no time to live,
-and an answer cannot be hurried; in exchange everything that the host is configured for holds.
+A name is asked for whole: one ``getaddrinfo`` with ``AF_UNSPEC``.  So the addresses are those
+that this host is configured for, of one source and one search domain, and libc has sorted them by
+what only it can see (rules 3, 4 and 7 of RFC 6724).  It says no time to live, and an answer
+cannot be hurried.
+
+**A slow AAAA.**  ``AF_UNSPEC`` waits for both families, so a name server that drops AAAA queries
+costs ten seconds.  When it has not answered after ``HEDGE_DELAY``, IPv4 alone is asked for beside
+it, where that can't find another host: the hosts file lacks the name, DNS is the only other
+source, and DNS is asked for the name as it stands first.  The question has a final dot, so no
+search domain is tried.  What it finds may be dialled; if it finds nothing, that says nothing.
+
+**The hosts file** is read here as well (see :mod:`.hosts`): a name that it has costs no thread.
+
+Source: getaddrinfo(3).
 """
 
 from __future__ import annotations
 
 import asyncio
-import weakref
+import socket
+import threading
 from collections import deque
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING
 
-from . import threads
+from . import config, hosts
+from .base import FAMILIES, checked, only_answer
+from .per_loop import mailbox_of
+from .threads import ALARMS, SHARED, Lookups, getaddrinfo
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
+    from collections.abc import Sequence
 
-    from .base import Answer
+    from ..errors import ConnectError
+    from .base import Answer, Put
+    from .threads import Outcome, Ticket
 
-__all__ = ["SystemResolver"]
+__all__ = ["SystemResolver", "default"]
 
-CROWD = 4
-SOON = 0.001
+HEDGE_DELAY = 0.05
+"""Seconds, the resolution delay of RFC 8305, after which IPv4 is asked for alone."""
+
+_AF_INET = int(socket.AF_INET)
 
 
 class SystemResolver:
@@ -33,12 +55,12 @@ class SystemResolver:
         flags: ``socket.AI_*``, as for getaddrinfo; ``AI_CANONNAME`` is always set.
         lookups: the threads; by default those that the whole process shares.
 
-    It keeps nothing, may be shared by loops in several threads, and needs no closing.
+    It may be shared by loops in several threads, and needs no closing.
 
     Source: getaddrinfo(3).
     """
 
-    def __init__(self, *, flags: int = 0, lookups: threads.Lookups = threads.SHARED) -> None:
+    def __init__(self, *, flags: int = 0, lookups: Lookups = SHARED) -> None:
         self.flags = flags
         self._lookups = lookups
 
@@ -51,73 +73,185 @@ class SystemResolver:
         When cancelled, a look-up that has not begun is dropped; one that runs in libc ends by
         itself, in its daemon thread.
         """
-        outcome = await self._outcome(name, family)
-        if isinstance(outcome, BaseException):
-            try:
-                raise outcome
-            finally:
-                del outcome  # or it would refer to itself, through the frame of its traceback
-        return outcome
+        return await only_answer(self.lookup_name(name, (family,)))
 
-    async def _outcome(self, name: str, family: int) -> Answer | BaseException:
-        loop = asyncio.get_running_loop()
-        mailbox = _mailboxes.get(loop)
-        if mailbox is None:
-            mailbox = _mailboxes[loop] = _Mailbox(loop)
-        waiter: Future[Answer | BaseException] = loop.create_future()
-        ticket = self.submit(name, family, partial(mailbox.put, waiter))
-        try:
-            return await waiter
-        except BaseException:
-            ticket.cancel()
-            raise
+    def lookup_name(self, name: str, families: Sequence[int], /) -> _Arrivals:
+        """Search for a name; see :func:`.base.lookup_name`."""
+        return _Arrivals(self._lookups, self.flags, name, families)
 
-    def submit(self, name: str, family: int, done: threads.Done) -> threads.Ticket:
-        """Look up without a loop; see :meth:`.threads.Lookups.submit`."""
-        return self._lookups.submit(name, family, done, self.flags)
+    def submit_name(self, name: str, families: Sequence[int], put: Put, /) -> _Search:
+        """Search without a loop; see :func:`.threads.submit_name`."""
+        search = _Search(self._lookups, self.flags, name, families, put)
+        if search.may_be_hedged:
+            ALARMS.set(monotonic() + HEDGE_DELAY, search.hedge)
+        return search
+
+    def peek_name(self, name: str, families: Sequence[int], /) -> tuple[Answer, ...] | None:
+        """Return what the hosts file has, if libc would ask it first; see :mod:`.hosts`."""
+        return None if self.flags else hosts.peek(name, families)
+
+    def lacking(self, name: str, /) -> ConnectError | None:
+        """Return what this host lacks if the name waits for a thread."""
+        return self._lookups.lacking(name)
 
 
-class _Mailbox:
-    """What the threads have for one loop: it is woken once for all that lies in it.
+def default() -> SystemResolver:
+    """Return the process-wide default resolver."""
+    return _DEFAULT
 
-    Waking a loop is a system call, and a thread that makes one gives up the interpreter.  When
-    answers come in crowds the loop is not woken at all but looks again soon: a thousand names at
-    once take a fifth less CPU time so, and one or two no longer than ever.
+
+_DEFAULT = SystemResolver()
+
+
+class _Search:
+    """One search in the threads; hands out what comes, from any thread.
+
+    Args:
+        lookups: the threads.
+        flags: ``socket.AI_*``.
+        name: a host name in ASCII.
+        families: ``(AF_INET6, AF_INET)``, or one of them.
+        put: see :func:`.threads.submit_name`.
     """
 
-    __slots__ = ("_items", "_loop", "_woken")
+    def __init__(
+        self, lookups: Lookups, flags: int, name: str, families: Sequence[int], put: Put
+    ) -> None:
+        self._lookups = lookups
+        self._name = name
+        self._put: Put | None = put  # None: ended or cancelled
+        self._putting = threading.Lock()  # not held by ``cancel``, which ``put`` may wait for
+        self._found4 = False
+        self._hedge: Ticket | None = None
+        family = families[0] if len(families) == 1 else 0
+        self.may_be_hedged = not family and not flags
+        ask = partial(_ask, name, family, flags)
+        self._ticket = lookups.call((name, family, flags), name, family, ask, self._answered)
 
-    def __init__(self, loop: AbstractEventLoop) -> None:
-        self._loop = weakref.ref(loop)
-        self._items: deque[tuple[Future[Answer | BaseException], Answer | BaseException]] = deque()
-        self._woken = False
+    def cancel(self) -> None:
+        """Wait no longer."""
+        self._put = None
+        self._ticket.cancel()
+        self._leave_hedge()
 
-    def put(self, waiter: Future[Answer | BaseException], outcome: Answer | BaseException) -> None:
-        """Put an outcome in, from a thread."""
-        self._items.append((waiter, outcome))
-        if not self._woken:
-            self._woken = True
-            loop = self._loop()
-            if loop is not None:
-                with suppress(RuntimeError):  # it was closed meanwhile
-                    loop.call_soon_threadsafe(self._empty)
-
-    def _empty(self) -> None:
-        number = len(self._items)
-        for _ in range(number):
-            waiter, outcome = self._items.popleft()
-            if not waiter.done():
-                waiter.set_result(outcome)
-        loop = self._loop()
-        if loop is None:
+    def hedge(self) -> None:
+        """Ask for IPv4 alone as well, if there is no answer yet and that is safe."""
+        if self._put is None or not _is_safe_alone(self._name):
             return
-        if number >= CROWD:
-            loop.call_later(SOON, self._empty)
+        name = self._name.removesuffix(".") + "."
+        ask = partial(getaddrinfo, name, _AF_INET)
+        self._hedge = self._lookups.call((name, -_AF_INET), name, -_AF_INET, ask, self._hedged)
+        self._leave_hedge(unless=self._put)  # it may have ended just then
+
+    def _hedged(self, outcome: Outcome) -> None:
+        if isinstance(outcome, BaseException):
             return
-        self._woken = False  # what is put from here on wakes the loop
-        if self._items:  # and this was put just before
-            self._woken = True
-            loop.call_soon(self._empty)
+        with self._putting:
+            put = self._put
+            if put is not None:
+                self._found4 = True
+                put(outcome[0])
+
+    def _answered(self, outcome: Outcome) -> None:
+        with self._putting:
+            put, self._put = self._put, None
+            if put is None:
+                return
+            if isinstance(outcome, BaseException):
+                put(None if self._found4 else outcome)
+            else:
+                for answer in outcome:
+                    if not self._found4:
+                        put(answer)
+                    elif answer.family != _AF_INET:  # its place beside IPv4 is not libc's any more
+                        put(checked(answer.addresses, answer.family, duration=answer.duration))
+                put(None)
+        self._leave_hedge()
+
+    def _leave_hedge(self, *, unless: Put | None = None) -> None:
+        if self._hedge is not None and unless is None:
+            self._hedge.cancel()
 
 
-_mailboxes: weakref.WeakKeyDictionary[AbstractEventLoop, _Mailbox] = weakref.WeakKeyDictionary()
+def _ask(name: str, family: int, flags: int) -> tuple[Answer, ...]:
+    with suppress(OSError):
+        hosts.FILE.value()  # a large one is not read on the thread of a loop
+    return getaddrinfo(name, family, flags)
+
+
+def _is_safe_alone(name: str) -> bool:
+    """Whether IPv4 asked for by itself, with a final dot, can only find the same host."""
+    bare = name.removesuffix(".")
+    try:
+        asked = {step.asks for step in config.steps(name)}
+        file = hosts.FILE.at_hand()
+        return (
+            asked - {config.HOSTS} == {config.DNS}
+            and (bare != name or name.count(".") >= config.resolv_conf().ndots)
+            and file is not None
+            and file.answers(bare, FAMILIES) is None
+            and file.answers(bare + ".", FAMILIES) is None
+        )
+    except OSError:
+        return False
+
+
+class _Arrivals:
+    """A search, for the loop that asks: an asynchronous iterator of its answers."""
+
+    __slots__ = ("_items", "_loop", "_search", "_timer", "_waiter")
+
+    def __init__(self, lookups: Lookups, flags: int, name: str, families: Sequence[int]) -> None:
+        self._loop: AbstractEventLoop = asyncio.get_running_loop()
+        self._items: deque[Answer | BaseException | None] = deque()
+        self._waiter: Future[None] | None = None
+        put = partial(mailbox_of(self._loop).put, self._arrived)
+        self._search = _Search(lookups, flags, name, families, put)
+        self._timer = (
+            self._loop.call_later(HEDGE_DELAY, self._search.hedge)
+            if self._search.may_be_hedged
+            else None
+        )
+
+    def __aiter__(self) -> _Arrivals:
+        return self
+
+    async def __anext__(self) -> Answer:
+        while not self._items:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            except BaseException:
+                self._leave()
+                raise
+            finally:
+                self._waiter = None
+        item = self._items.popleft()
+        if item is None:
+            self._stop_timer()
+            raise StopAsyncIteration
+        if isinstance(item, BaseException):
+            self._stop_timer()
+            try:
+                raise item
+            finally:
+                del item  # or it would refer to itself, through the frame of its traceback
+        return item
+
+    async def aclose(self) -> None:
+        """Leave the search."""
+        self._leave()
+
+    def _arrived(self, item: Answer | BaseException | None) -> None:
+        self._items.append(item)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _leave(self) -> None:
+        self._stop_timer()
+        self._search.cancel()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
