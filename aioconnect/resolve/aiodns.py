@@ -16,8 +16,11 @@ What is done about the ways of c-ares and aiodns:
 - **No hidden cache.**  c-ares keeps answers, an empty one for an hour, and can't be told not to.
   It forgets them when its list of servers changes: so before each query one is added and taken
   away again.  What it knows of the other servers it keeps.
-- **Patience.**  After some quick answers c-ares gives up on a query within two seconds.  It has
-  enough tries to go on for a minute, and what ends a query is our own time limit, glibc's.
+- **Patience.**  After three quick answers of a server c-ares asks again after a quarter of a
+  second, drops what was answered to the first try, and gives up within two seconds.  So it is
+  made to forget how quick its servers are where it has nothing else to remember: no query is on
+  its way, and no server has failed.  It has tries for a minute; our own time limit, glibc's, is
+  what ends a query.
 - **What is taken.**  Only addresses of the name at the end of the aliases; and a time to live with
   its highest bit set is none (RFC 2181, section 8).
 - **Bounds.**  Of each family at most ``IN_FLIGHT`` queries wait for a prompt answer at a time: more
@@ -74,8 +77,8 @@ except ImportError as exc:
     raise ImportError("aiodns is missing: install aioconnect[aiodns]") from exc
 
 TRIES = 8
-FIRST_TRY = 2.0
-"""Seconds that c-ares gives a server of which it knows nothing; then it goes by its answers."""
+FIRST_TRY = 1.25
+"""Seconds after which c-ares asks again.  What is answered later is lost with it."""
 
 IN_FLIGHT = 64
 PROMPT = 0.5
@@ -119,7 +122,7 @@ class AiodnsResolver:
             raise ValueError("timeout must be positive, and tries at least 1")
         self._nameservers = None
         if nameservers is not None:
-            self._nameservers = tuple([_checked_server(server) for server in nameservers])
+            self._nameservers = tuple([_server(text) for text in nameservers])
             if not self._nameservers:
                 raise ValueError("no name server")
         self._timeout = timeout
@@ -219,7 +222,7 @@ class AiodnsResolver:
     def settings(self, conf: ResolvConf) -> _Settings:
         """Return how to ask: what was given, else what resolv.conf says."""
         timeout = self._timeout if self._timeout is not None else conf.timeout
-        servers = self._nameservers if self._nameservers is not None else conf.servers
+        servers = self._nameservers or tuple([_server(address) for address in conf.servers])
         return _Settings(
             servers,
             min(timeout, FIRST_TRY),
@@ -260,13 +263,11 @@ def _set(future: Future[Any], result: object) -> None:
         future.set_result(result)
 
 
-_SERVER = re.compile(
-    r"\[(?P<six>[^\[\]]+)\](?::(?P<port6>\d{1,5}))?|(?P<four>[^\[\]:]+)(?::(?P<port4>\d{1,5}))?"
-)
+_SERVER = re.compile(r"\[([^\[\]]+)\]:(\d{1,5})|([^\[\]:]+):(\d{1,5})|\[([^\[\]]+)\]|([^\[\]]+)")
 
 
-def _checked_server(text: str) -> str:
-    """Return a name server as c-ares takes it.
+def _server(text: str) -> str:
+    """Return a name server as c-ares writes it: ``address:port``, ``[address]:port%interface``.
 
     Raises:
         ValueError: it is none.
@@ -274,21 +275,21 @@ def _checked_server(text: str) -> str:
     if not isinstance(text, str):
         raise TypeError(f"a name server is a str, not {type(text).__name__}")
     given = _SERVER.fullmatch(text)
-    address, port = text, None
-    if given is not None:
-        address = given["six"] or given["four"]
-        port = given["port6"] or given["port4"]
     try:
-        six = ":" in address
-        family = socket.AF_INET6 if six else socket.AF_INET
-        socket.inet_pton(family, address.partition("%")[0] if six else address)
-        if port is not None and not 0 < int(port) < 65536:
+        if given is None:
+            raise ValueError
+        six, port6, four, port4, bracketed, bare = given.groups()
+        address, percent, zone = (six or four or bracketed or bare).partition("%")
+        port = int(port6 or port4 or 53)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        address = socket.inet_ntop(family, socket.inet_pton(family, address))
+        if not 0 < port < 65536 or (percent and (family == socket.AF_INET or not zone)):
             raise ValueError
     except (OSError, ValueError):
         raise ValueError(f"{text!r} is no address of a name server") from None
-    if port is None:
-        return address
-    return f"[{address}]:{port}" if six else f"{address}:{port}"
+    if family == socket.AF_INET:
+        return f"{address}:{port}"
+    return f"[{address}]:{port}{percent}{zone}"
 
 
 # One name -----------------------------------------------------------------------------------------
@@ -527,11 +528,11 @@ class _Channel:
         self._queries = weakref.ref(queries)
         self._mailbox = mailbox
         self._given: OrderedDict[_Query, float] = OrderedDict()  # that may be answered promptly
-        self._waited: set[_Query] = set()  # of those with c-ares
+        self._with_cares = 0
+        self._waited: set[_Query] = set()  # of those
         self._timer: TimerHandle | None = None
         self._resolver: Any = None
         self._made_of: tuple[Any, ...] = ()
-        self._servers: tuple[str, ...] = ()
         self._giving = False
 
     def give(self, loop: AbstractEventLoop | None) -> None:
@@ -594,12 +595,14 @@ class _Channel:
             return
         self._given[query] = monotonic()
         self._waited.add(query)
+        self._with_cares += 1
         kind = "AAAA" if query.family == _AF_INET6 else "A"
         answered = partial(_answered, self._queries, weakref.ref(self), query)
         resolver.query_dns(query.name, kind).add_done_callback(answered)
 
     def told(self, query: _Query) -> None:
         """Take out a query that c-ares has answered."""
+        self._with_cares -= 1
         self._given.pop(query, None)
         self._waited.discard(query)
 
@@ -617,10 +620,19 @@ class _Channel:
         if self._resolver is None:
             self._resolver = _make(_QuietLoop(loop, self._mailbox), settings)
             self._made_of = made_of
-        else:
+        elif self._with_cares or not _in_order(self._resolver.nameservers, servers):
+            # Not all at once: c-ares would forget which servers failed, and what it asks them.
             self._resolver.nameservers = [*servers, UNUSED]
             self._resolver.nameservers = servers
+        else:
+            self._resolver.nameservers = [UNUSED]
+            self._resolver.nameservers = servers
         return self._resolver
+
+
+def _in_order(found: Sequence[str], servers: Sequence[str]) -> bool:
+    """Whether c-ares has its servers in the order given: those that failed come last."""
+    return list(found) == [server.rpartition(":")[0] for server in servers]
 
 
 def _answered(

@@ -388,7 +388,7 @@ def _server(word: str) -> str | None:
     try:
         if not percent and ":" not in word:
             return socket.inet_ntoa(socket.inet_aton(word))
-        socket.inet_pton(socket.AF_INET6, bare)
+        bare = socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, bare))
     except (OSError, ValueError):
         return None
     return f"{bare}%{zone}" if zone else bare
