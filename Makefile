@@ -3,40 +3,63 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint typing bench bench-many clean
+.DEFAULT_GOAL = help
+.PHONY: help demo test quick sweep lint typing bench bench-many clean python-is-that-of-the-venv
 
-$(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("aioconnect needs Python 3.11 or newer")'
-	$(PYTHON) -m venv $(VENV)
+help: ## what there is to make (this list)
+	@echo "make TARGET [PYTHON=python3.12] [VENV=.venv-3.12] [PYTEST_ARGS='-k name']"
+	@sed -n 's/^\([a-z-]*\):.*## /  \1	/p' Makefile
+
+# A virtual environment counts once it has its stamp: one that stopped half-way (Debian without
+# python3-venv leaves one without pip behind) is made anew, one that works is taken as it is.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("aioconnect needs Python 3.11 or newer")'
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	@touch $@
 
-$(VENV)/.package: $(BIN)/python pyproject.toml
+$(VENV)/.package: $(VENV)/.made pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable .
-	touch $@
+	@touch $@
 
 $(VENV)/.group-%: $(VENV)/.package pyproject.toml
 	$(BIN)/python -m pip install --quiet --group $*
-	touch $@
+	@touch $@
 
-demo: $(VENV)/.package
+# Only where PYTHON was asked for: plain `make test` goes on with the environment that is there.
+VERSION = import sys; print(*sys.version_info[:2], sep=".")
+python-is-that-of-the-venv: $(VENV)/.made
+ifneq ($(origin PYTHON), file)
+	@made=$$($(BIN)/python -c '$(VERSION)') asked=$$($(PYTHON) -c '$(VERSION)'); \
+	[ "$$made" = "$$asked" ] || { echo "$(VENV) was made with Python $$made, and $(PYTHON) is $$asked:" \
+	"make clean first, or give another VENV=.venv-$$asked" >&2; exit 1; }
+endif
+
+demo: python-is-that-of-the-venv $(VENV)/.package ## the main job, against servers on loopback
 	$(BIN)/python -m aioconnect demo
 
-test: $(VENV)/.group-test
+test: python-is-that-of-the-venv $(VENV)/.group-test ## the test suite, about five minutes
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: $(VENV)/.group-dev
+quick: python-is-that-of-the-venv $(VENV)/.group-test ## most of it, under a minute
+	$(BIN)/python -m pytest -m "not slow and not environment" $(PYTEST_ARGS)
+
+sweep: python-is-that-of-the-venv $(VENV)/.group-test ## the long sweeps, whole, about ten minutes
+	AIOCONNECT_SWEEP=1 $(BIN)/python -m pytest -m sweep $(PYTEST_ARGS)
+
+lint: python-is-that-of-the-venv $(VENV)/.group-lint ## ruff: rules, format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-typing: $(VENV)/.group-typing
+typing: python-is-that-of-the-venv $(VENV)/.group-typing ## mypy and pyright
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-bench: $(VENV)/.group-bench
+bench: python-is-that-of-the-venv $(VENV)/.group-bench ## measure, and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
-bench-many: $(VENV)/.group-bench
+bench-many: python-is-that-of-the-venv $(VENV)/.group-bench ## measure, and write benchmarks/MANY.md
 	$(BIN)/python -m benchmarks.many $(BENCH_ARGS)
 
-clean:
+clean: ## everything that was made here
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,8 @@
-"""What holds around every test: both loops, no leaked descriptor, no skip that nobody sees."""
+"""What holds around every test: both loops, no leaked descriptor, no skip that nobody sees.
+
+What a test needs of the machine is in ``support/needs.py``; the programs that it starts get what
+is in ``support/children.py``.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,19 @@ import os
 import stat
 import sys
 import threading
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import hypothesis  # noqa: F401  # loaded before gc.freeze: its plug-in looks at its referrers
 import pytest
 import uvloop
 
+from .support import sweep
+from .support.children import give_default_signals
+from .support.needs import check, need
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.SelectorEventLoop,
@@ -25,6 +34,33 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 # libuv opens its process-wide signal pipe with the first loop, and keeps it.
 uvloop.new_event_loop().close()
+
+
+give_default_signals()
+
+
+def pytest_report_header() -> str:
+    """Say which part of the sweeps runs."""
+    return "sweeps: whole" if sweep.WHOLE else f"sweeps: the sample of seed {sweep.SEED}"
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Refuse a need that is not in the vocabulary, also where its test does not run."""
+    for name in {name for item in items for name in _needs(item)}:
+        check(name)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose needs are not met, before its fixtures are made."""
+    need(*_needs(item))
+
+
+def _needs(item: pytest.Item) -> Iterator[str]:
+    for mark in item.iter_markers("needs"):
+        yield from mark.args
+    if item.get_closest_marker("netns"):
+        yield "netns"
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -50,6 +86,19 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and nothing may be here: {report.longrepr}"
     return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Count the skipped tests by what they need."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", ())
+        if isinstance(report.longrepr, tuple)
+    )
+    if reasons:
+        terminalreporter.section("skipped, by reason")
+        for reason, number in reasons.most_common():
+            terminalreporter.line(f"{number:5} {reason}")
 
 
 def descriptors() -> dict[int, tuple[int, int]]:

@@ -34,6 +34,7 @@ import aioconnect
 import aioconnect.blocking
 
 from .conftest import LOOPS
+from .support.needs import need, skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -135,11 +136,18 @@ def family_of(address: Any) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address[0] else socket.AF_INET
 
 
+def need_family_of(address: Any) -> None:
+    """Skip the test where the family of an address is not to be had."""
+    if family_of(address) == socket.AF_INET6:
+        need("ipv6")
+
+
 @contextmanager
 def listen(
     address: Any = ("127.0.0.1", 0), *, type: int = socket.SOCK_STREAM, backlog: int = 128
 ) -> Iterator[socket.socket]:
     """Give a listening socket (a bound one for datagrams); the kernel accepts on its behalf."""
+    need_family_of(address)
     with socket.socket(family_of(address), type) as sock:
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -152,6 +160,7 @@ def listen(
 @contextmanager
 def refusing(address: Any = ("127.0.0.1", 0)) -> Iterator[Any]:
     """Give an address that refuses: bound, so that nobody else takes it, and not listening."""
+    need_family_of(address)
     with socket.socket(family_of(address)) as sock:
         sock.bind(address)
         yield sock.getsockname()
@@ -275,8 +284,7 @@ class Namespace:
 
     def nft(self, rules: str) -> None:
         """Add filter rules to the chain of all packets that leave: ``"ip daddr 10.1.1.1 drop"``."""
-        if shutil.which("nft") is None:
-            pytest.skip("nftables (nft) is not installed")
+        need("nftables")
         chain = "type filter hook output priority 0;"
         with self.inside():
             _run("nft", "-f", "-", stdin=f"table inet t {{\nchain c {{\n{chain}\n{rules}\n}}\n}}\n")
@@ -292,6 +300,7 @@ class Namespace:
         Here is 10.66.0.1 and fd66::1 on ``near``; there 10.66.0.2 and fd66::2 on ``far``.  It is
         closed with this one.
         """
+        need("veth")
         other = Namespace()
         self._stack.callback(other.close)
         there = f"/proc/{os.getpid()}/fd/{other.descriptor}"
@@ -319,25 +328,13 @@ def namespace() -> Iterator[Namespace]:
 
     Skips the test, saying why, where that cannot be done.
     """
-    skip_without_root()
-    if shutil.which("ip") is None:
-        pytest.skip("iproute2 (ip) is not installed")
-    try:
-        made = Namespace()
-    except OSError as exc:
-        pytest.skip(f"no network namespace can be made here: {exc}")
+    need("netns")
+    made = Namespace()
     try:
         with made.inside():
             yield made
     finally:
         made.close()
-
-
-def skip_without_root() -> None:
-    if not sys.platform.startswith("linux"):
-        pytest.skip("needs Linux")
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
 
 
 # A peer in user space -----------------------------------------------------------------------------
@@ -412,8 +409,7 @@ class TunPeer:
     """
 
     def __init__(self, namespace: Namespace) -> None:
-        if not os.path.exists("/dev/net/tun"):
-            pytest.skip("there is no /dev/net/tun")
+        need("tun")
         self._answers: dict[bytes, Callable[[Syn], list[bytes]]] = {}
         self._stop_reader, self._stop_writer = os.pipe()
         self._device = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
@@ -502,7 +498,7 @@ def few_descriptors(spare: int = 0) -> Iterator[None]:
 @contextmanager
 def other_user() -> Iterator[None]:
     """Do what follows as the user nobody, without any capability."""
-    skip_without_root()
+    need("root")
     os.setegid(NOBODY)
     os.seteuid(NOBODY)
     try:
@@ -526,11 +522,11 @@ def open_directory() -> Iterator[Path]:
 @contextmanager
 def read_only_file_system(path: Path, *files: str) -> Iterator[None]:
     """Mount an empty read-only file system at ``path``, with these files in it."""
-    skip_without_root()
+    need("root")
     command = ["mount", "-t", "tmpfs", "tmpfs", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+        skip("a mount", done.stderr.strip())
     try:
         for name in files:
             (path / name).touch()
@@ -543,14 +539,14 @@ def read_only_file_system(path: Path, *files: str) -> Iterator[None]:
 @contextmanager
 def immutable(path: Path) -> Iterator[None]:
     """Make a file immutable, as ``chattr +i`` does."""
-    skip_without_root()
+    need("root")
     descriptor = os.open(path, os.O_RDONLY)
     set_flags, immutable_flag = 0x40086602, 0x10  # FS_IOC_SETFLAGS, FS_IMMUTABLE_FL
     try:
         try:
             fcntl.ioctl(descriptor, set_flags, struct.pack("l", immutable_flag))
         except OSError as exc:
-            pytest.skip(f"this file system has no immutable files: {exc}")
+            skip("immutable files", str(exc))
         try:
             yield
         finally:
@@ -576,7 +572,7 @@ def sandboxed(
     """
     numbers = _SYSCALLS.get(platform.machine())
     if numbers is None or not sys.platform.startswith("linux"):
-        pytest.skip("no seccomp numbers are known for this machine")
+        skip("seccomp", "the numbers of this machine's system calls are not known")
     matches = [(0x20, 0, 0, 0), (0x15, 0, 1, numbers[syscall])]  # load the call's number, compare
     if first_argument is not None:
         matches = [(0x20, 0, 0, 0), (0x15, 0, 3, numbers[syscall])]
@@ -596,7 +592,7 @@ def sandboxed(
             _libc("prctl", set_seccomp, mode_filter, filter_, 0, 0)
         except OSError as exc:
             if exc.errno in (errno.EINVAL, errno.ENOSYS, errno.EPERM):
-                pytest.skip(f"no seccomp here: {exc}")
+                skip("seccomp", str(exc))
             raise
         return function()
 

@@ -25,6 +25,7 @@ import uvloop
 from aioconnect import poller
 
 from .conftest import descriptors
+from .support.children import started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -317,7 +318,7 @@ def peers(certificate: Path) -> Iterator[dict[str, tuple[str, int]]]:
     PEM file), one that speaks no TLS (``plain``), and one that resets when it has heard anything
     (``reset``).
     """
-    with subprocess.Popen(
+    with started(
         [sys.executable, "-c", _PEERS, str(certificate)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

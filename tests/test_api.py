@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 import aioconnect
+
+from .support import children
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -185,10 +186,8 @@ def test_every_public_function_and_class_is_described(module: str) -> None:
 
 def loaded_by(statement: str) -> set[str]:
     """Return the modules that a fresh interpreter has after a statement."""
-    done = subprocess.run(
+    done = children.run(
         [sys.executable, "-W", "error", "-c", f"{statement}\nimport sys; print(*sys.modules)"],
-        capture_output=True,
-        text=True,
         check=True,
     )
     assert not done.stderr

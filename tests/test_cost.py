@@ -7,14 +7,14 @@ out.  No load and no clock changes them, so they can be held in a test where tim
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from .net import listen
+from .support import children
+from .support.needs import needs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,18 +34,13 @@ asyncio.run(main())
 """
 
 
-def needs(tool: str) -> None:
-    """Skip, by name, where a tool is missing."""
-    if shutil.which(tool) is None:
-        pytest.skip(f"needs {tool}")
-
-
 def run(command: list[str], port: int, connects: int, look: str) -> None:
     """Run the program under a tool."""
     arguments = [sys.executable, "-c", PROGRAM, str(port), str(connects), look]
-    subprocess.run([*command, *arguments], check=True, capture_output=True, timeout=100)
+    children.run([*command, *arguments], check=True, timeout=100, text=False)
 
 
+@needs("strace")
 @pytest.mark.parametrize(
     ("look", "most"),
     [
@@ -59,7 +54,6 @@ def run(command: list[str], port: int, connects: int, look: str) -> None:
 )
 def test_system_calls(look: str, most: float, tmp_path: Path) -> None:
     """As few as connect(2) and the checks of its outcome need."""
-    needs("strace")
     counted = []
     with listen(backlog=256) as server:
         for connects in (FEW, MANY):
@@ -70,6 +64,7 @@ def test_system_calls(look: str, most: float, tmp_path: Path) -> None:
     assert 4.9 <= each <= most, f"{each} system calls for a connect"
 
 
+@needs("valgrind")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("look", "most"),
@@ -77,7 +72,6 @@ def test_system_calls(look: str, most: float, tmp_path: Path) -> None:
 )
 def test_instructions(look: str, most: int, tmp_path: Path) -> None:
     """In user space, for one connect; with slack for other versions of Python."""
-    needs("valgrind")
     counted = []
     with listen(backlog=256) as server:
         for connects in (FEW, MANY):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,11 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from .net import listen, refusing
+from .support import children
+from .support.children import ROOT
+from .support.needs import lacking, need, needs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "docs" / name for name in ("many.md", "retry.md")]
 FENCE = re.compile(
     r"^```python(?P<mark>[^\n]*)\n(?P<code>.*?)^```\n(?:\n```text\n(?P<prints>.*?)^```\n)?",
@@ -34,7 +34,7 @@ class Example(NamedTuple):
     runs: bool
     """False if it needs a network: then it is only compiled, and type-checked."""
     prints: str
-    needs: str | None
+    needs: list[str]
     """A package of somebody else's that it is about."""
 
 
@@ -52,16 +52,10 @@ def examples(page: Path) -> list[Example]:
                 code=code,
                 runs=match["mark"].strip() != "no-run",
                 prints=match["prints"] or "",
-                needs=foreign[1] if foreign else None,
+                needs=[foreign[1]] if foreign else [],
             )
         )
     return found
-
-
-def need(package: str | None) -> None:
-    """Skip, for all to see, where a package is not installed."""
-    if package is not None and importlib.util.find_spec(package) is None:
-        pytest.skip(f"{package} is not installed")
 
 
 EXAMPLES = [example for page in PAGES for example in examples(page)]
@@ -96,7 +90,7 @@ def test_an_example_runs(example: Example, capsys: pytest.CaptureFixture[str]) -
     code = compile(example.code, where, "exec", dont_inherit=True)
     if not example.runs:
         return
-    need(example.needs)
+    need(*example.needs)
     exec(code, {"__name__": "__main__"})
     assert capsys.readouterr().out == example.prints
 
@@ -105,33 +99,30 @@ def written(folder: Path) -> list[str]:
     """Write the examples to files, those that are about packages which are there."""
     paths = []
     for example in EXAMPLES:
-        if example.needs is None or importlib.util.find_spec(example.needs) is not None:
+        if not any(map(lacking, example.needs)):
             path = folder / f"{example.page.stem}_line_{example.line}.py"
             path.write_text(example.code)
             paths.append(str(path))
     return paths
 
 
+@needs("mypy")
 def test_the_examples_pass_mypy(tmp_path: Path) -> None:
     """Strictly."""
-    need("mypy")
-    done = subprocess.run(
+    done = children.run(
         [
             *(sys.executable, "-m", "mypy", "--strict", "--config-file=", "--no-error-summary"),
             *("--follow-imports=silent", f"--cache-dir={tmp_path / 'cache'}"),
             *written(tmp_path),
         ],
-        check=False,
-        capture_output=True,
-        text=True,
         cwd=ROOT,
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+@needs("pyright")
 def test_the_examples_pass_pyright(tmp_path: Path) -> None:
     """Strictly."""
-    need("pyright")
     files = written(tmp_path)
     settings = {
         "include": files,
@@ -140,11 +131,8 @@ def test_the_examples_pass_pyright(tmp_path: Path) -> None:
         "pythonVersion": f"{sys.version_info[0]}.{sys.version_info[1]}",
     }
     (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
-    done = subprocess.run(
+    done = children.run(
         [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "-p", str(tmp_path)],
-        check=False,
-        capture_output=True,
-        text=True,
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr

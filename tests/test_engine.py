@@ -16,7 +16,6 @@ import logging
 import os
 import socket
 import struct
-import subprocess
 import sys
 import threading
 import time
@@ -33,6 +32,8 @@ from aioconnect.resolve import Answer, StaticResolver
 from .conftest import LOOPS, descriptors
 from .net import black_hole, few_descriptors, full_backlog, listen, refusing
 from .steps import NAME, Slow, drain, no_warnings, polled, slow, without_collector
+from .support import children
+from .support.needs import need
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -561,8 +562,7 @@ async def test_local_addr_may_name_one_address_per_family(host: str) -> None:
 
 async def test_a_local_port_that_the_kernel_may_choose_is_chosen_by_connect() -> None:
     """``IP_BIND_ADDRESS_NO_PORT`` is set, so many connections may share one local port."""
-    if sys.platform != "linux":
-        pytest.skip("needs Linux")
+    need("linux")
     ip_bind_address_no_port = 24
     with listen() as server:
         address = server.getsockname()
@@ -800,12 +800,9 @@ def test_a_forked_child_makes_its_own_and_leaves_the_parents_alone(kind: str) ->
     with listen(backlog=4096) as server:
         port = str(server.getsockname()[1])
         root = os.path.dirname(os.path.dirname(__file__))
-        done = subprocess.run(
+        done = children.run(
             [sys.executable, "-c", _FORKING, kind, port, root],
-            capture_output=True,
-            text=True,
             timeout=60,
-            check=False,
         )
     assert done.stdout == "both\n", done.stderr
 

@@ -63,6 +63,7 @@ from .net import (
     sandboxed,
     switch_interval,
 )
+from .support.needs import needs
 from .test_errors import ROWS, Row, public_class
 
 if TYPE_CHECKING:
@@ -291,7 +292,7 @@ NETWORK = [
 produces(*(case.row.errno for case in NETWORK))
 
 
-@pytest.mark.netns
+@needs("netns")
 @pytest.mark.parametrize("case", NETWORK, ids=lambda case: case.id)
 def test_what_routes_and_interfaces_answer(api: Api, case: Case) -> None:
     """The route, the link or the host answers, and the error says which and what to look at."""
@@ -324,7 +325,7 @@ REJECTIONS = {
 
 
 @produces(*REJECTIONS.values())
-@pytest.mark.netns
+@needs("netns")
 def test_what_a_filter_rejects_with(api: Api) -> None:
     """Each code that nftables can reject with, all dialled at the same time."""
     cases: list[tuple[str, Any, Row]] = []
@@ -353,7 +354,7 @@ USER_TIMEOUT = (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 100)
 
 
 @produces("ETIMEDOUT")
-@pytest.mark.netns
+@needs("netns")
 def test_the_kernel_gives_up_on_what_a_filter_drops(api: Api) -> None:
     """Without a limit of ours, or before it, the kernel's ETIMEDOUT comes."""
     addresses = [("127.0.0.9", 80), ("fd01::9", 80, 0, 0)]
@@ -372,7 +373,7 @@ def test_the_kernel_gives_up_on_what_a_filter_drops(api: Api) -> None:
 
 
 @produces("ETIMEDOUT")
-@pytest.mark.netns
+@needs("netns")
 @pytest.mark.parametrize("api", APIS[:1], indirect=True)
 def test_the_kernel_gives_up_after_the_retransmissions_that_were_asked_for(api: Api) -> None:
     """Set for the socket (TCP_SYNCNT) or for the namespace, it is the same ETIMEDOUT."""
@@ -392,7 +393,7 @@ def test_the_kernel_gives_up_after_the_retransmissions_that_were_asked_for(api: 
         assert error.elapsed >= 2.5
 
 
-@pytest.mark.netns
+@needs("netns")
 def test_the_kernel_gives_up_on_a_callers_socket_too(api: Api) -> None:
     """``sock_connect`` without a time limit waits for as long as the kernel does."""
     with namespace() as network, caller_socket(("127.0.0.9", 80)) as sock:
@@ -440,7 +441,7 @@ ICMP6 = {
 
 
 @produces(*(name for _, _, name in (*ICMP.values(), *ICMP6.values())))
-@pytest.mark.netns
+@needs("netns")
 @pytest.mark.parametrize("version", [4, 6])
 def test_what_icmp_says(api: Api, version: int) -> None:
     """Each message that a router or a host can send about a SYN."""
@@ -475,7 +476,7 @@ SEGMENTS: dict[str, tuple[str, Callable[[Syn], list[bytes]]]] = {
 
 
 @produces(*(name for name, _ in SEGMENTS.values()))
-@pytest.mark.netns
+@needs("netns")
 @pytest.mark.parametrize("segments", SEGMENTS)
 def test_what_a_peer_answers_in_the_handshake(api: Api, segments: str) -> None:
     """A reset that arrives before anybody has looked at the new connection is not success."""
@@ -490,7 +491,7 @@ def test_what_a_peer_answers_in_the_handshake(api: Api, segments: str) -> None:
 
 
 @produces("ECONNRESET", "EPIPE")
-@pytest.mark.netns
+@needs("netns")
 @pytest.mark.parametrize("segments", SEGMENTS)
 def test_a_finished_connect_is_reported_to_who_waits_for_it(api: Api, segments: str) -> None:
     """``connect_wait`` on a socket whose connect failed long ago says how."""
@@ -509,7 +510,7 @@ def test_a_finished_connect_is_reported_to_who_waits_for_it(api: Api, segments: 
 
 
 @produces("ECONNABORTED")
-@pytest.mark.netns
+@needs("ss")
 @pytest.mark.parametrize("function", ["connect", "sock_connect", "connect_wait"])
 def test_a_connection_that_an_administrator_kills_was_aborted(api: Api, function: str) -> None:
     """``ss --kill`` (and Android, when the network changes) aborts what is in flight."""
@@ -598,7 +599,7 @@ LOCAL = {"127.0.0.1": "127.0.0.1", "::1": "::1", "10.66.0.2": "10.66.0.1", "fd66
 
 
 @produces("EADDRNOTAVAIL")
-@pytest.mark.netns
+@needs("netns")
 @pytest.mark.parametrize("host", LOCAL)
 def test_a_narrow_port_range_is_exhausted(api: Api, host: str) -> None:
     """When each local port is in use to that destination, it says so, and how to widen it."""
@@ -614,7 +615,7 @@ def test_a_narrow_port_range_is_exhausted(api: Api, host: str) -> None:
 
 
 @produces("EADDRNOTAVAIL")
-@pytest.mark.netns
+@needs("netns")
 def test_a_connection_that_exists_cannot_be_made_twice(api: Api) -> None:
     """A fixed local port serves one connection to a destination, even with SO_REUSEADDR."""
     with namespace() as network, listen(("127.0.0.1", 80)):
@@ -656,7 +657,7 @@ def test_a_local_path_that_is_taken_is_in_use(api: Api, directory: Path) -> None
 
 
 @produces("EACCES")
-@pytest.mark.netns
+@needs("netns")
 def test_a_privileged_local_port_is_denied(api: Api) -> None:
     """Only the administrator binds a port below 1024."""
     with namespace(), refusing(("127.0.0.1", 8000)) as address, other_user():
@@ -666,7 +667,7 @@ def test_a_privileged_local_port_is_denied(api: Api) -> None:
 
 
 @produces("EINVAL")
-@pytest.mark.netns
+@needs("netns")
 def test_a_loopback_source_cannot_reach_another_host(api: Api) -> None:
     """Bound to 127.0.0.1, no other host can be dialled."""
     with namespace() as network:
@@ -764,7 +765,7 @@ FACTORIES = {
 
 
 @produces(*FACTORIES)
-@pytest.mark.netns
+@needs("netns")
 @pytest.mark.parametrize("name", FACTORIES)
 def test_a_protocol_that_the_kernel_does_not_speak(api: Api, name: str) -> None:
     """A socket factory asks for it, the kernel refuses, and the stage says that nothing left."""
@@ -810,7 +811,7 @@ def test_an_interface_that_does_not_exist(api: Api) -> None:
 
 
 @produces("ENODEV")
-@pytest.mark.netns
+@needs("netns")
 def test_an_interface_that_is_gone(api: Api) -> None:
     """The socket was bound to an interface that has been removed since."""
     address = ("10.66.0.2", 80)
@@ -823,7 +824,7 @@ def test_an_interface_that_is_gone(api: Api) -> None:
     check(caught.value, row("ENODEV"), address=address, alone=True)
 
 
-@pytest.mark.netns
+@needs("netns")
 def test_a_scope_that_no_interface_has(api: Api) -> None:
     """A name of an interface that does not exist is ENODEV, whoever looks it up."""
     with namespace():
@@ -1000,7 +1001,7 @@ def test_a_unix_socket_that_is_connected_already(api: Api, directory: Path) -> N
 
 
 @produces("EALREADY")
-@pytest.mark.netns
+@needs("netns")
 def test_a_socket_that_is_connecting_to_another_address(api: Api) -> None:
     """What the kernel is dialling is not what was asked for: no success when that answers."""
     dialled, asked = ("10.77.0.9", 80), ("10.77.0.8", 80)
@@ -1079,12 +1080,10 @@ def test_a_descriptor_that_is_no_socket(api: Api) -> None:
 
 
 @produces("EOPNOTSUPP")
+@needs("linux", "root")
 def test_a_socket_that_cannot_be_connected(api: Api) -> None:
     """A packet socket has no peers."""
-    packet = getattr(socket, "AF_PACKET", None)
-    if packet is None or os.geteuid() != 0:
-        pytest.skip("needs root, and packet sockets")
-    with socket.socket(packet, socket.SOCK_RAW) as sock:
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
         sock.setblocking(False)
         with pytest.raises(ConnectError) as caught:
             api.sock_connect(sock, ("lo", 0), timeout=5)
@@ -1111,7 +1110,7 @@ def test_a_socket_on_which_no_connect_is_pending(api: Api, kind: str) -> None:
 # Several causes at once ---------------------------------------------------------------------------
 
 
-@pytest.mark.netns
+@needs("netns")
 def test_several_causes_are_all_told_and_the_strongest_decides(api: Api) -> None:
     """One call, five addresses, five answers: class and errno of one, log and group of all."""
     with namespace() as network, TunPeer(network) as peer:

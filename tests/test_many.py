@@ -16,7 +16,6 @@ import random
 import resource
 import socket
 import struct
-import subprocess
 import sys
 import time
 import tracemalloc
@@ -37,6 +36,8 @@ from aioconnect.resolve import Answer, StaticResolver
 from .conftest import LOOPS
 from .net import black_hole, few_descriptors, listen, namespace, refusing
 from .steps import GRACE, KINDS, NAME, Slow, Steps, drain, no_warnings, slow, without_collector
+from .support import children
+from .support.needs import needs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -441,11 +442,8 @@ except aioconnect.TooManyOpenFiles as exc:
 def test_nothing_has_to_be_loaded_when_no_descriptor_is_left(what: str, prints: str) -> None:
     """In a program that has dialled nothing before: a module cannot be read then."""
     with listen(("127.0.0.1", 0), backlog=200) as server:
-        done = subprocess.run(
+        done = children.run(
             [sys.executable, "-c", COLD, str(server.getsockname()[1]), what],
-            check=False,
-            capture_output=True,
-            text=True,
             timeout=MAX,
         )
     assert (done.stdout.strip(), done.stderr) == (prints, "")
@@ -1879,7 +1877,7 @@ async def test_who_waits_goes_on_when_what_was_lacking_is_there(
 PORTS = 11
 
 
-@pytest.mark.netns
+@needs("netns")
 @pytest.mark.parametrize(("host", "ordered"), [("10.66.0.2", True), ("fd66::2", False)])
 @pytest.mark.parametrize("loop", LOOPS)
 def test_few_ports_slow_it_down_and_lose_nothing(loop: str, host: str, ordered: bool) -> None:
@@ -1926,7 +1924,7 @@ async def few_ports(host: str, ordered: bool) -> None:
     assert all(event.limit == 40 for event in slowed)
 
 
-@pytest.mark.netns
+@needs("netns")
 @pytest.mark.parametrize("loop", LOOPS)
 def test_what_waits_for_its_turn_gives_its_port_to_the_first(loop: str) -> None:
     """They have every port to an address, of which the one they wait for knew only a name."""

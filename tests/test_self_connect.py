@@ -18,11 +18,12 @@ import pytest
 from aioconnect import ConnectError, ConnectionRefused, Help
 
 from .net import APIS, Api, Namespace, family_of, listen, namespace
+from .support.needs import needs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.netns
+pytestmark = needs("netns")
 
 DIALS = 3000
 PORT = 40_050

@@ -8,10 +8,8 @@ import os
 import pty
 import re
 import select
-import signal
 import socket
 import struct
-import subprocess
 import sys
 import termios
 import threading
@@ -19,33 +17,25 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..support import children
+from ..support.children import PATIENCE, started
+
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Generator, Mapping
 
 COMMAND = (sys.executable, "-m", "aioconnect")
-PATIENCE = 30.0
-"""Seconds after which a command hangs."""
-
-
-def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return this process's environment, with a terminal that has colours, and buffers as usual."""
-    unusual = ("NO_COLOR", "PYTHONUNBUFFERED")
-    plain = {name: value for name, value in os.environ.items() if name not in unusual}
-    return {**plain, "TERM": "xterm", **(changes or {})}
 
 
 def run(
     *arguments: str | bytes, env: Mapping[str, str] | None = None, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run the command to its end, on pipes."""
-    return subprocess.run(
+    return children.run(
         [*COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
         input=stdin,
         timeout=PATIENCE,
-        env=environment(env),
+        env=env,
     )
 
 
@@ -58,9 +48,10 @@ def drop_privileges() -> None:
 class Terminal:
     """A command on a terminal of its own."""
 
-    def __init__(self, master: int, process: subprocess.Popen[bytes]) -> None:
+    process: subprocess.Popen[bytes]
+
+    def __init__(self, master: int) -> None:
         self._master = master
-        self.process = process
         self.output = b""
 
     def wait_for(self, text: bytes) -> None:
@@ -75,7 +66,8 @@ class Terminal:
 
     def hang_up(self) -> None:
         """Close the terminal."""
-        os.close(self._master)
+        if self._master >= 0:
+            os.close(self._master)
         self._master = -1
 
     def end(self) -> int:
@@ -114,29 +106,26 @@ def on_terminal(
         columns: how wide the terminal is; 0 is one that does not know.
     """
     master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+    terminal = Terminal(master)
     try:
-        process = subprocess.Popen(
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+        with started(
             [*COMMAND, *arguments],
             stdin=slave if stdin is None else stdin,
             stdout=slave if stdout is None else stdout,
             stderr=slave,
-            env=environment(env),
+            env=env,
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(2, termios.TIOCSCTTY, 0),
-        )
-        os.close(slave)
-        terminal = Terminal(master, process)
-        try:
+        ) as terminal.process:
+            os.close(slave)
+            slave = -1
             yield terminal
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-            master = terminal._master
+            terminal.process.kill()
     finally:
-        if master >= 0:
-            os.close(master)
+        terminal.hang_up()
+        if slave >= 0:
+            os.close(slave)
 
 
 def screen(output: bytes) -> list[str]:

@@ -13,6 +13,7 @@ import aioconnect
 from aioconnect.cli import main
 from aioconnect.cli.arguments import Override, override, pause, span
 
+from ..support.needs import needs
 from .running import run
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def _is_refused(read: Callable[[str], object], text: str) -> bool:
     return False
 
 
+@needs("installed")
 def test_the_command_and_the_module_are_the_same() -> None:
     """``aioconnect`` on the path calls what ``python -m aioconnect`` calls."""
     (entry,) = metadata.entry_points(group="console_scripts", name="aioconnect")

@@ -16,7 +16,10 @@ import pytest
 from aioconnect.cli import loopback, main
 from aioconnect.cli.console import Console
 
-from .running import COMMAND, PATIENCE, environment, on_terminal, run, screen
+from ..support import children
+from ..support.children import started
+from ..support.needs import needs
+from .running import COMMAND, PATIENCE, on_terminal, run, screen
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -116,7 +119,7 @@ def test_targets_are_dialled_at_the_same_time(
 def test_an_outcome_is_printed_as_soon_as_it_is_known(server: str, silent: str) -> None:
     """A target that hangs keeps no other one's line back, on a pipe too."""
     command = [*COMMAND, "check", silent, server]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment()) as process:
+    with started(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith(b"ok ")
         assert process.poll() is None
@@ -347,13 +350,12 @@ def test_a_reader_that_goes_away_is_no_traceback(server: str, silent: str) -> No
     """As with every command in a pipe, ``| head -1`` ends it at the next line: 128 + SIGPIPE."""
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run(
+    done = children.run(
         [*COMMAND, "check", "-t", "20", server, silent],
         stdout=writing,
         stderr=subprocess.PIPE,
-        check=False,
         timeout=PATIENCE / 2,
-        env=environment(),
+        text=False,
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
@@ -363,30 +365,26 @@ def test_a_help_that_nobody_reads_is_no_traceback() -> None:
     """The help is written by argparse, and the interpreter would complain at its exit."""
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run(
+    done = children.run(
         [*COMMAND, "check", "--help"],
         stdout=writing,
         stderr=subprocess.PIPE,
-        check=False,
         timeout=PATIENCE,
-        env=environment(),
+        text=False,
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@needs("/dev/full")
 def test_results_that_cannot_be_written_are_not_taken_for_written(server: str) -> None:
     """A full disk is one line on stderr, and never exit code 0."""
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
+        done = children.run(
             [*COMMAND, "check", server],
             stdout=full,
             stderr=subprocess.PIPE,
-            text=True,
-            check=False,
             timeout=PATIENCE,
-            env=environment(),
         )
     assert done.returncode == os.EX_IOERR
     assert done.stderr == "aioconnect: cannot write the results: No space left on device\n"
@@ -395,13 +393,9 @@ def test_results_that_cannot_be_written_are_not_taken_for_written(server: str) -
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_closed_descriptors_change_nothing(closed: str, server: str) -> None:
     """Daemons start programs without stdout or stderr; the exit code is still right."""
-    done = subprocess.run(
+    done = children.run(
         ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, "check", server],
-        capture_output=True,
-        text=True,
-        check=False,
         timeout=PATIENCE,
-        env=environment(),
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("" if closed.startswith(">") else "ok ")
@@ -410,9 +404,7 @@ def test_closed_descriptors_change_nothing(closed: str, server: str) -> None:
 def test_an_interrupt_ends_it_with_130_and_no_traceback(server: str, silent: str) -> None:
     """SIGINT leaves what was printed, and adds the summary of it."""
     command = [*COMMAND, "check", "-t", "30", server, silent]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
-    ) as process:
+    with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith(b"ok ")
         process.send_signal(signal.SIGINT)

@@ -19,7 +19,9 @@ import aioconnect
 from aioconnect.cli import loopback, main, scenes
 from aioconnect.targets import parse
 
-from .running import COMMAND, PATIENCE, drop_privileges, environment, on_terminal
+from ..support import children
+from ..support.children import started
+from .running import COMMAND, PATIENCE, drop_privileges, on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,13 +77,9 @@ def _scene(text: str) -> Scene:
 def shown() -> Shown:
     """Run it twice at the same time, without any privilege on the pipe."""
     with on_terminal("demo") as terminal:
-        done = subprocess.run(
+        done = children.run(
             [*COMMAND, "demo"],
-            capture_output=True,
-            text=True,
-            check=False,
             timeout=PATIENCE,
-            env=environment(),
             preexec_fn=drop_privileges if os.geteuid() == 0 else None,
         )
         code = terminal.end()
@@ -261,9 +259,7 @@ def test_a_connection_that_ends_otherwise_is_no_success(
 def test_an_interrupt_ends_it_with_130_and_no_traceback() -> None:
     """SIGINT in the middle of a scene that waits."""
     command = [*COMMAND, "demo"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
-    ) as process:
+    with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         while not (line := process.stdout.readline()).startswith(b"3. "):
             assert line

@@ -24,7 +24,10 @@ from aioconnect import errors, events
 from aioconnect.cli import loopback, main
 from aioconnect.cli.summary import Summary
 
-from .running import COMMAND, PATIENCE, accepting_all, environment, run
+from ..support import children
+from ..support.children import started
+from ..support.needs import needs
+from .running import COMMAND, PATIENCE, accepting_all, run
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -84,12 +87,11 @@ class Running:
 
 @contextmanager
 def running(*arguments: str) -> Generator[Running]:
-    with subprocess.Popen(
+    with started(
         [*COMMAND, "check", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment(),
     ) as process:
         try:
             yield Running(process)
@@ -199,7 +201,7 @@ def test_five_thousand_lines_are_five_thousand_results(tmp_path: Path) -> None:
     assert accepting.accepted == 5000
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@needs("linux")
 def test_the_length_of_a_list_does_not_matter(refusing: str) -> None:
     """Memory is for what is in flight: twenty thousand more results take next to none."""
     few, many = 3_000, 23_000
@@ -298,19 +300,15 @@ def test_a_list_without_a_target_is_not_a_success(words: list[str]) -> None:
 
 def test_standard_input_that_is_closed_is_no_list(server: str) -> None:
     """Daemons have none, and the descriptor's number may be that of something else by now."""
-    done = subprocess.run(
+    done = children.run(
         ["/bin/sh", "-c", 'exec "$@" <&-', "sh", *COMMAND, "check", server, "-"],
-        capture_output=True,
-        text=True,
-        check=False,
         timeout=PATIENCE,
-        env=environment(),
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert "cannot read standard input: Bad file descriptor" in done.stderr
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that fails")
+@needs("/proc/self/mem")
 def test_a_list_that_breaks_off_is_exit_code_74(server: str, capsys: Captured) -> None:
     """All that could be read was reached, and still it is no success."""
     assert main(["check", "--json", "-f", "/proc/self/mem", server]) == os.EX_IOERR
@@ -525,19 +523,15 @@ def test_one_target_alone_has_no_summary(
         assert output == ("", "")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems need more descriptors")
+@needs("linux")
 def test_want_of_descriptors_is_said_once_and_fails_nobody(silent: str, server: str) -> None:
     """More were asked for than this process may open; the summary has the advice."""
-    done = subprocess.run(
+    done = children.run(
         ["/bin/sh", "-c", 'ulimit -n 20; exec "$@"', "sh"]
         + [*COMMAND, "check", "--limit", "100", "-t", "300ms"]
         + [silent] * 16
         + [server] * 8,
-        capture_output=True,
-        text=True,
-        check=False,
         timeout=PATIENCE,
-        env=environment(),
     )
     assert done.returncode == 1
     totals, cause, lack = done.stderr.splitlines()
@@ -626,9 +620,7 @@ def test_a_reader_that_stalls_is_no_timeout_of_the_targets() -> None:
         targets = [late, *["127.0.0.1:1"] * 60]
         command = [*COMMAND, "check", "-t", "1500ms", *targets]
         with (
-            subprocess.Popen(
-                command, stdout=writing, stderr=subprocess.DEVNULL, env=environment()
-            ) as process,
+            started(command, stdout=writing, stderr=subprocess.DEVNULL) as process,
             open(reading) as results,
         ):
             os.close(writing)

@@ -14,7 +14,8 @@ import pytest
 from aioconnect.cli import loopback
 from aioconnect.cli.progress import status
 
-from .running import COMMAND, PATIENCE, environment, on_terminal, screen
+from ..support import children
+from .running import COMMAND, PATIENCE, on_terminal, screen
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -149,13 +150,12 @@ def test_who_types_targets_sees_what_he_types(server: str) -> None:
 def test_a_pipe_gets_no_progress(silent: str) -> None:
     """Stderr is a pipe, even if stdout is a terminal."""
     master, slave = os.openpty()
-    done = subprocess.run(
+    done = children.run(
         [*COMMAND, "check", "-t", "500ms", silent, silent],
         stdout=slave,
         stderr=subprocess.PIPE,
-        check=False,
         timeout=PATIENCE,
-        env=environment(),
+        text=False,
     )
     os.close(master)
     os.close(slave)

@@ -14,6 +14,8 @@ import pytest
 from aioconnect.cli import sources
 from aioconnect.cli.sources import LONGEST, Given, Lines, Sources
 
+from ..support.needs import needs
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -184,7 +186,7 @@ async def test_a_descriptor_that_does_not_block_is_waited_for(stdin: IO[bytes]) 
     timer.join()
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that fails")
+@needs("/proc/self/mem")
 async def test_what_cannot_be_read_to_its_end_is_noted_and_the_rest_is_read(
     tmp_path: Path,
 ) -> None:

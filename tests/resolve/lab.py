@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,22 +17,22 @@ import tempfile
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-
-import pytest
 
 from aioconnect.resolve import AiodnsResolver, Cache, SystemResolver
 
 from ..conftest import LOOPS
+from ..support import children
+from ..support.children import PATIENCE, ROOT, started
+from ..support.needs import need
 from .behaviours import script
 from .dns import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ROOT = Path(__file__).parents[2]
+INNER = ["unshare", "-m", "-n", sys.executable, "-m", "tests.resolve.lab"]
 
 RESOLV_CONF = "nameserver 127.0.0.1\nsearch fault.test\noptions timeout:1 attempts:2\n"
 HOSTS = """\
@@ -53,56 +51,32 @@ FILES = {
 }
 
 
-@cache
-def obstacle() -> str:
-    """Why there can be no namespace here; empty if there can."""
-    if sys.platform != "linux":
-        return "namespaces are Linux's"
-    for tool in ("ip", "unshare", "mount"):
-        if shutil.which(tool) is None:
-            return f"{tool} is not installed"
-    if os.geteuid() != 0:
-        return "needs root for a mount and a network namespace"
-    tried = subprocess.run(["unshare", "-m", "-n", "true"], capture_output=True, check=False)
-    return tried.stderr.decode().strip() if tried.returncode else ""
-
-
-def needs_namespaces() -> None:
-    """Skip the test, saying why, where it cannot run."""
-    reason = obstacle()
-    if reason:
-        pytest.skip(reason)
-
-
 class Lab:
     """The outer side: call the inner side's functions."""
 
     def __init__(self, server: str = "scripted", **files: str) -> None:
-        needs_namespaces()
-        self._process = subprocess.Popen(
-            ["unshare", "-m", "-n", sys.executable, "-m", "tests.resolve.lab", server],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        for name, text in files.items():
-            self.call("write", name=name.replace("_", "."), text=text)
+        need("mount namespace", "veth", *(["dnsmasq"] if server == "dnsmasq" else []))
+        self._server = server
+        self._files = files
 
     def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            command = [*INNER, self._server]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            self._process = stack.enter_context(started(command, cwd=ROOT, text=True, **pipes))
+            stack.callback(self._process.wait, PATIENCE)
+            stack.callback(self._process.stdin.close)  # it then undoes its mounts, and ends
+            for name, text in self._files.items():
+                self.call("write", name=name.replace("_", "."), text=text)
+            self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.stdout.close()
-        assert self._process.wait(10) == 0, "the lab ended with an error"
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+        assert self._process.returncode == 0 or exc_info[0], "the lab ended with an error"
 
     def call(self, function: str, **arguments: Any) -> Any:
         """Call one of ``FUNCTIONS`` inside."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([function, arguments]) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
@@ -194,14 +168,13 @@ def look_up(loop: str, asks: list[dict[str, Any]], timeout: float = 20.0) -> lis
 @function
 def interrupted(script: str) -> list[Any]:
     """Run a program here, press Ctrl-C when it says so; return seconds and what it said."""
-    with subprocess.Popen(
+    with started(
         [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         cwd=ROOT,
     ) as process:
-        assert process.stdout is not None
         first = process.stdout.readline()
         time.sleep(0.3)  # so that the query is on its way
         began = time.monotonic()
@@ -214,14 +187,7 @@ def interrupted(script: str) -> list[Any]:
 @function
 def run(script: str) -> str:
     """Run a program here; return what it said."""
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=60,
-        check=False,
-    )
+    done = children.run([sys.executable, "-c", script], cwd=ROOT)
     return done.stdout + done.stderr
 
 
@@ -253,11 +219,12 @@ def dnsmasq() -> Iterator[None]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        for _ in range(100):
+        while process.poll() is None:
             with socket.socket() as sock:
                 if sock.connect_ex(("127.0.0.1", 53)) == 0:
                     break
             time.sleep(0.05)
+        assert process.returncode is None, "dnsmasq does not start"
         yield
     finally:
         process.kill()

@@ -9,7 +9,6 @@ import asyncio
 import gc
 import os
 import socket
-import subprocess
 import sys
 import threading
 import weakref
@@ -22,6 +21,7 @@ from aioconnect import errors
 from aioconnect.resolve import AiodnsResolver, Answer, StaticResolver, aiodns, cares, queries
 
 from ..conftest import LOOPS, descriptors
+from ..support import children
 from .behaviours import OTHER4, V4, V6, script
 from .dns import AAAA, A, Question, Send, Server, address, reply
 from .lab import ROOT
@@ -225,13 +225,10 @@ print(asyncio.run(parent()), flush=True)
 
 def test_a_forked_child_makes_its_own(server: Server) -> None:
     """The parent's query, on its way while it forked, still comes."""
-    done = subprocess.run(
+    done = children.run(
         [sys.executable, "-W", "ignore", "-c", FORK, server.text],
-        capture_output=True,
-        text=True,
         cwd=ROOT,
         timeout=30,
-        check=False,
     )
     assert (done.stdout.strip(), done.stderr) == ("('10.0.0.1',)", "")
     assert server.times("slow4.fault.test") == 1, "the child did not take it from the parent"
@@ -652,9 +649,7 @@ def test_without_pycares_the_error_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['pycares'] = None; from aioconnect.resolve import AiodnsResolver"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
-    )
+    done = children.run([sys.executable, "-c", code], cwd=ROOT)
     assert "aioconnect[aiodns]" in done.stderr
 
 
@@ -695,13 +690,10 @@ def test_thousands_of_queries_cancelled_forgotten_and_closed_crash_nothing(
     server: Server,
 ) -> None:
     """c-ares' bindings had crashes in just these places: freed memory is poisoned here."""
-    done = subprocess.run(
+    done = children.run(
         [sys.executable, "-X", "dev", "-c", ROUNDS, server.text],
-        capture_output=True,
-        text=True,
         cwd=ROOT,
         timeout=100,
-        check=False,
         env={**os.environ, "MALLOC_PERTURB_": "165"},
     )
     assert (done.stdout, done.stderr, done.returncode) == ("fine\n", "", 0)

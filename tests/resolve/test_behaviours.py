@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from ..conftest import LOOPS
+from ..support.needs import needs
 from .behaviours import (
     BEHAVIOURS,
     LATE,
@@ -26,9 +27,9 @@ from .behaviours import (
     V6,
     ZONE,
 )
-from .lab import Ask, Lab, needs_namespaces
+from .lab import Ask, Lab
 
-pytestmark = pytest.mark.netns
+pytestmark = needs("mount namespace", "veth")
 
 RESOLVERS = ("system", "aiodns")
 Outcomes: TypeAlias = dict[tuple[str, str, str], list[dict[str, Any]]]
@@ -132,7 +133,6 @@ def asked(case: Case, resolver: str, loop: str) -> Ask:
 
 @pytest.fixture(scope="module")
 def outcomes() -> Outcomes:
-    needs_namespaces()
     found: Outcomes = {}
 
     def ask(loop: str) -> None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..conftest import LOOPS
+from ..support.needs import needs
 from .lab import RESOLV_CONF, Ask, Lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.netns
+pytestmark = needs("mount namespace", "veth")
 
 RESOLVERS = ("system", "aiodns")
 

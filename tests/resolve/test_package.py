@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
 
 from aioconnect import resolve
 
+from ..support import children
 from .lab import ROOT
 
 
 def run(code: str, *arguments: str) -> str:
-    done = subprocess.run(
+    done = children.run(
         [sys.executable, "-W", "ignore", "-c", code, *arguments],
-        capture_output=True,
-        text=True,
         cwd=ROOT,
         timeout=60,
-        check=False,
     )
     return done.stdout + done.stderr
 

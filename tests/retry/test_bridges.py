@@ -9,6 +9,7 @@ import pytest
 
 from aioconnect import errors, retry
 
+from ..support.needs import needs
 from ..test_docs import EXAMPLES
 from .virtual import REFUSED, TIMED_OUT, Call, round_of
 
@@ -30,9 +31,11 @@ class Flaky:
         return "connected"
 
 
+@needs("stamina")
 def test_stamina_retries_our_errors_by_the_class_of_their_cause() -> None:
     """As it does those of any other library, and raises ours when it gives up."""
-    stamina = pytest.importorskip("stamina")
+    import stamina
+
     patiently = stamina.retry(
         on=ConnectionRefusedError, attempts=3, wait_initial=0, wait_max=0, wait_jitter=0
     )
@@ -47,9 +50,11 @@ def test_stamina_retries_our_errors_by_the_class_of_their_cause() -> None:
         asyncio.run(patiently(connect)(Flaky(9)))
 
 
+@needs("tenacity")
 def test_tenacity_retries_our_errors_by_the_class_of_their_cause() -> None:
     """And keeps its hands off the others."""
-    tenacity = pytest.importorskip("tenacity")
+    import tenacity
+
     refused = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception_type(ConnectionRefusedError),
         stop=tenacity.stop_after_attempt(3),
@@ -69,7 +74,6 @@ def test_tenacity_retries_our_errors_by_the_class_of_their_cause() -> None:
 
 def from_tenacity(*arguments: Any) -> retry.Policy:
     """Return what the recipe of the page makes of a wait and a stop."""
-    pytest.importorskip("tenacity")
     (example,) = [example for example in EXAMPLES if "def from_tenacity" in example.code]
     names: dict[str, Any] = {"__name__": "recipe"}
     exec(compile(example.code, "docs/retry.md", "exec", dont_inherit=True), names)
@@ -78,9 +82,11 @@ def from_tenacity(*arguments: Any) -> retry.Policy:
     return policy
 
 
+@needs("tenacity")
 def test_a_wait_and_a_stop_of_tenacity_are_a_policy() -> None:
     """With the delays that tenacity itself would sleep, and its combinations."""
-    tenacity = pytest.importorskip("tenacity")
+    import tenacity
+
     wait = tenacity.wait_chain(*[tenacity.wait_fixed(n) for n in (1, 2)]) + tenacity.wait_fixed(0.5)
     stop = tenacity.stop_after_attempt(5) | tenacity.stop_after_delay(60)
     slept: list[float] = []
@@ -93,9 +99,11 @@ def test_a_wait_and_a_stop_of_tenacity_are_a_policy() -> None:
     assert from_tenacity(wait, stop).preview() == slept == [1.5, 2.5, 2.5, 2.5]
 
 
+@needs("tenacity")
 def test_tenacity_sees_our_instants_and_our_error() -> None:
     """Its stops by time count from the start of the call; its waits by exception see ours."""
-    tenacity = pytest.importorskip("tenacity")
+    import tenacity
+
     policy = from_tenacity(tenacity.wait_fixed(2), tenacity.stop_after_delay(5))
     call = Call(policy, started=1000.0)
     assert [call.fail(now) for now in (1001.0, 1004.9, 1005.0)] == [
@@ -112,9 +120,11 @@ def test_tenacity_sees_our_instants_and_our_error() -> None:
     assert Call(by_error).fail(0.0, TIMED_OUT) == retry.Retry(1)
 
 
+@needs("tenacity")
 def test_what_is_wrapped_keeps_our_rules() -> None:
     """Our deadline holds, and it combines with our blocks."""
-    tenacity = pytest.importorskip("tenacity")
+    import tenacity
+
     policy = from_tenacity(tenacity.wait_fixed(2)) & retry.attempts(4)
     assert policy.preview() == [2.0, 2.0, 2.0]
     assert policy.preview(timeout=5.0) == [2.0, 2.0]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-import subprocess
 import sys
 from pathlib import Path
 
 from aioconnect import retry
+
+from ..support import children
 
 FOLDER = Path(retry.__file__).parent
 ALLOWED = {
@@ -71,11 +72,9 @@ def test_importing_it_imports_nothing_else() -> None:
         "print(sorted(name for name in set(sys.modules) - before\n"
         "             if not name.startswith('aioconnect.retry')))"
     )
-    done = subprocess.run(
+    done = children.run(
         [sys.executable, "-c", code],
         check=True,
-        capture_output=True,
-        text=True,
         cwd=FOLDER.parents[1],
     )
     assert done.stdout.strip() == "[]"
