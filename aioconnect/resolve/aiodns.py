@@ -52,10 +52,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ConnectError
 from . import base, hosts
-from .base import ABSENT, EAI_NODATA, Answer, check_name, checked, failure, not_resolved
-from .config import DNS, FAILED, HOSTS, NOT_FOUND, SYSTEM, Step, patience, resolv_conf, steps
+from .base import EAI_NODATA, Answer, check_name, checked, failure, not_resolved
+from .config import DNS, HOSTS, NOT_FOUND, SYSTEM, UNAVAILABLE, Step, patience, resolv_conf, steps
 from .per_loop import Mailbox, PerLoop, mailbox_of, renew_in_child
-from .search import ANSWERED, Search, Status
+from .search import ANSWERED, Search, Status, has_answer
 from .system import default
 from .threads import SHARED, check_descriptors
 
@@ -157,8 +157,7 @@ class AiodnsResolver:
                             yield answer
                     if search.found:
                         return
-                    error = search.error()
-                    status = NOT_FOUND if error.errno in ABSENT else FAILED
+                    error, status = search.error(), search.status
                 else:
                     other = self._fallback if self._fallback is not None else default()
                     async with aclosing(base.lookup_name(other, name, families)) as found:
@@ -315,6 +314,8 @@ class _DnsSearch:
         self._began = monotonic()
         self._reasons: list[Status] = []
         self.found = False
+        self.status = NOT_FOUND
+        """What nss-dns would say: after several steps it goes by the last."""
 
     async def answers(self) -> AsyncGenerator[Answer, None]:
         """Ask for one full name after the other; yield the answers of the first that has any.
@@ -343,6 +344,7 @@ class _DnsSearch:
                 return
             if not ANSWERED.issuperset(statuses.values()):
                 check_descriptors()
+            self.status = NOT_FOUND if has_answer(statuses) else UNAVAILABLE
             self._reasons += statuses.values()
             self._search.failed(full, statuses)
 

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DNS",
-    "FAILED",
     "HOSTS",
     "LACKING",
     "NOT_FOUND",
     "SYSTEM",
+    "UNAVAILABLE",
     "KeptFile",
     "ResolvConf",
     "Step",
@@ -134,10 +134,10 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
 HOSTS, DNS, SYSTEM = "hosts", "dns", "system"
 """What a step asks; ``getaddrinfo`` is asked for the whole name, and is the last step."""
 
-NOT_FOUND, UNAVAILABLE, FAILED = "notfound", "unavail", "tryagain"
-"""What a source may say if it has no address: its status in nsswitch.conf(5)."""
+NOT_FOUND, UNAVAILABLE = "notfound", "unavail"
+"""What a source says if it has no address: its status in nsswitch.conf(5)."""
 
-_STATUSES = frozenset(("success", NOT_FOUND, UNAVAILABLE, FAILED))
+_STATUSES = frozenset(("success", NOT_FOUND, UNAVAILABLE, "tryagain"))
 
 
 class Step(NamedTuple):

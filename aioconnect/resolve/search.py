@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .config import ResolvConf
 
-__all__ = ["ANSWERED", "Search", "Status"]
+__all__ = ["ANSWERED", "Search", "Status", "has_answer"]
 
 _AF_INET = int(socket.AF_INET)
 
@@ -72,6 +72,11 @@ class Search:
         # The name as it stands is no part of the list: if it comes first the list follows.
         if full != self._as_is and not _goes_on(statuses):
             self._left = [name for name in self._left if name == self._as_is]
+
+
+def has_answer(statuses: Mapping[int, Status]) -> bool:
+    """Whether a server answered for one of the families, if only that it did not understand."""
+    return not (ANSWERED | _SENSELESS).isdisjoint(statuses.values())
 
 
 def _goes_on(statuses: Mapping[int, Status]) -> bool:
