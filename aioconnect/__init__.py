@@ -2,14 +2,15 @@
 
 ``await connect("db.internal", 5432)`` gets from a name and a port to a connected socket: it
 resolves, races the addresses (Happy Eyeballs), keeps its deadline, and fails with an error that a
-person can act on.  Everything public is here; ``aioconnect.blocking`` and ``aioconnect.retry``
-load on first use.
+person can act on.  Everything public can be reached from here; what a plain connect does not need
+loads on first use.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from . import errors, events, options, targets
 from .dialer import Dialer, connect
 from .engine import connect_wait, sock_connect
 from .errors import (
@@ -47,12 +48,18 @@ from .errors import (
     TooManyOpenFiles,
     WrongSocketType,
 )
+from .events import AttemptFailed, Event
+from .options import Options
 from .streams import create_connection, open_connection
+from .targets import Endpoint, TargetLike
 
 if TYPE_CHECKING:
-    from . import blocking, retry
-    from .many import connect_many
+    from . import blocking, many, resolve, retry, supervise
+    from .many import ConnectMany, ConnectResult, connect_many
     from .ready import wait_until_ready
+    from .resolve import Answer, Resolver
+    from .supervise import Supervisor
+    from .typed import ConnectOptions
 
 __version__ = "0.1.0"
 
@@ -61,16 +68,23 @@ __all__ = [
     "AddressFamilyNotSupported",
     "AddressInUse",
     "AddressNotAvailable",
+    "Answer",
+    "AttemptFailed",
     "AttemptTimedOut",
     "BacklogFull",
     "CertificateError",
     "CircuitOpen",
     "ConnectError",
+    "ConnectMany",
+    "ConnectOptions",
+    "ConnectResult",
     "ConnectionAborted",
     "ConnectionRefused",
     "ConnectionReset",
     "DeadlineExceeded",
     "Dialer",
+    "Endpoint",
+    "Event",
     "Help",
     "HostUnreachable",
     "InvalidAddress",
@@ -80,14 +94,18 @@ __all__ = [
     "NoBuffers",
     "NotADirectory",
     "NotConnected",
+    "Options",
     "PathNotFound",
     "PathUnusable",
     "PeerClosed",
     "PortsExhausted",
     "ProtocolError",
+    "Resolver",
     "SocketBusy",
     "SocketUnusable",
+    "Supervisor",
     "TLSError",
+    "TargetLike",
     "TimedOut",
     "TooManyOpenFiles",
     "WrongSocketType",
@@ -96,21 +114,46 @@ __all__ = [
     "connect_many",
     "connect_wait",
     "create_connection",
+    "errors",
+    "events",
+    "many",
     "open_connection",
+    "options",
+    "resolve",
     "retry",
     "sock_connect",
+    "supervise",
+    "targets",
     "wait_until_ready",
 ]
 
+_MODULES = frozenset(("blocking", "many", "resolve", "retry", "supervise"))
+_HOMES = {
+    "Answer": "resolve",
+    "ConnectMany": "many",
+    "ConnectOptions": "typed",
+    "ConnectResult": "many",
+    "Resolver": "resolve",
+    "Supervisor": "supervise",
+    "connect_many": "many",
+    "wait_until_ready": "ready",
+}
+"""What loads on first use."""
 
-_LAZY = {"connect_many": "many", "wait_until_ready": "ready"}
+
+if not TYPE_CHECKING:  # or every name would exist for a type checker
+
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
+
+        if name in _MODULES:
+            return import_module(f".{name}", __name__)
+        if name in _HOMES:
+            value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+            globals()[name] = value
+            return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
-    if name in ("blocking", "retry"):
-        return import_module(f".{name}", __name__)
-    if name in _LAZY:
-        return getattr(import_module(f".{_LAZY[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

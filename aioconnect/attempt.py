@@ -21,13 +21,14 @@ import sys
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import errors, wait
+from . import causes, wait
 from .race import pause
 from .targets import parse
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from .errors import ConnectError
     from .events import Stage
     from .options import Options
     from .race import Candidate
@@ -74,7 +75,7 @@ def begin(candidate: Candidate, options: Options) -> int:
 
     Leaves the socket in ``candidate.sock`` if it is CONNECTED or PENDING, and in
     ``candidate.error`` what went wrong if it FAILED or must be made AGAIN; then nothing is open.
-    That is an error (built, not raised), or the errno of one in ``errors.PLAIN``.
+    That is an error (built, not raised), or the errno of one in ``causes.PLAIN``.
     An exception that is no ``OSError``, from a caller's hook, comes out unchanged.
     """
     family, kind, proto, _, address = candidate.endpoint
@@ -152,7 +153,7 @@ def finish(candidate: Candidate, options: Options) -> int:
     return FAILED
 
 
-def error_of(candidate: Candidate) -> errors.ConnectError:
+def error_of(candidate: Candidate) -> ConnectError:
     """Return the error of a candidate that FAILED at ``candidate.ended``, built now if it was not.
 
     Most calls in which an attempt fails connect in the end, and then nobody asks.
@@ -160,7 +161,7 @@ def error_of(candidate: Candidate) -> errors.ConnectError:
     error = candidate.error
     if isinstance(error, int):
         family, _, _, _, address = candidate.endpoint
-        error = errors.from_errno(error, stage="connect", address=address, family=family)
+        error = causes.from_errno(error, stage="connect", address=address, family=family)
     error.elapsed = candidate.ended - candidate.started
     return error  # type: ignore[no-any-return]
 
@@ -168,7 +169,7 @@ def error_of(candidate: Candidate) -> errors.ConnectError:
 def is_local(candidate: Candidate) -> bool:
     """Tell whether it FAILED for want of something of this host, and of that alone."""
     error = candidate.error
-    return not isinstance(error, int) and errors.is_local(error)
+    return not isinstance(error, int) and causes.is_local(error)
 
 
 def connecting(sock: socket.socket, address: Any) -> Generator[float | None, None, None]:
@@ -202,10 +203,10 @@ def connecting(sock: socket.socket, address: Any) -> Generator[float | None, Non
         if not number:
             if not _may_be_tcp(sock, family) or not _is_self(sock):
                 return
-            failed = errors.connected_to_itself(address=address, family=family)
+            failed = causes.connected_to_itself(address=address, family=family)
         else:
             lacks = number == errno.EADDRNOTAVAIL and family == _AF_INET6
-            failed = errors.from_errno(
+            failed = causes.from_errno(
                 number,
                 stage="connect",
                 address=address,
@@ -213,7 +214,7 @@ def connecting(sock: socket.socket, address: Any) -> Generator[float | None, Non
                 bound=lacks and _has_source(address),
             )
     except OSError as exc:
-        failed = errors.from_exception(
+        failed = causes.from_exception(
             _with_number(exc, family), stage="connect", address=address, family=family
         )
     failed.elapsed = monotonic() - started
@@ -235,7 +236,7 @@ def check_address(sock: socket.socket, address: Any) -> Any:
             try:
                 return _with_scope(target.address)
             except OSError as exc:
-                raise errors.from_exception(
+                raise causes.from_exception(
                     exc, stage="socket", address=target.address, family=target.family
                 ) from None
         return target.address
@@ -249,14 +250,14 @@ def check_address(sock: socket.socket, address: Any) -> Any:
 
 def expired(
     sock: socket.socket, pause: float | None, stage: Stage, address: Any, elapsed: float
-) -> errors.ConnectError:
+) -> ConnectError:
     """Build the error for a wait whose time is up."""
     family = int(sock.family)
     if pause is not None:  # between two tries at a full backlog, which says more than the time
-        return errors.from_errno(
+        return causes.from_errno(
             errno.EAGAIN, stage=stage, address=address, family=family, elapsed=elapsed
         )
-    return errors.timed_out(
+    return causes.timed_out(
         whole=True, stage=stage, address=address, family=family, elapsed=elapsed
     )
 
@@ -335,14 +336,14 @@ def _met_itself(candidate: Candidate, sock: socket.socket) -> int:
     # A plain close would leave the port in TIME_WAIT, and the server could not bind it.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     sock.close()
-    candidate.error = errors.connected_to_itself(
+    candidate.error = causes.connected_to_itself(
         address=candidate.endpoint[4], family=candidate.endpoint[0]
     )
     return AGAIN if candidate.tries < SELF_CONNECTS else FAILED
 
 
 def _fail(candidate: Candidate, options: Options, stage: Stage, cause: OSError | int) -> None:
-    if isinstance(cause, int) and cause in errors.PLAIN:
+    if isinstance(cause, int) and cause in causes.PLAIN:
         candidate.error = cause
         return
     family, _, _, _, address = candidate.endpoint
@@ -352,11 +353,11 @@ def _fail(candidate: Candidate, options: Options, stage: Stage, cause: OSError |
         # For IPv6 it says either that there is no port or that there is no source address.
         bound = _has_source(address)
     if isinstance(cause, int):
-        candidate.error = errors.from_errno(
+        candidate.error = causes.from_errno(
             cause, stage=stage, address=address, family=family, bound=bound
         )
     else:
-        candidate.error = errors.from_exception(
+        candidate.error = causes.from_exception(
             _with_number(cause, family), stage=stage, address=address, family=family, bound=bound
         )
 

@@ -20,7 +20,7 @@ from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from . import attempt, errors, events
+from . import attempt, causes, errors, events
 from .race import Candidate, Lone, Race, interleaved, limit
 from .targets import endpoint
 
@@ -68,7 +68,7 @@ def _load(text: str) -> Callable[[object, str, int], Answer | None]:
         from .resolve import order, system  # noqa: F401  # not later, when it may fail
         from .resolve.at_hand import at_hand
     except OSError as exc:
-        raise errors.from_exception(exc, stage="resolve", target=text) from None
+        raise causes.from_exception(exc, stage="resolve", target=text) from None
     _ask_at_hand = at_hand
     return at_hand
 
@@ -171,7 +171,7 @@ class _Name:
     def __init__(self, family: int) -> None:
         self.awaited = [family] if family else [_AF_INET6, _AF_INET]
         self.endpoints: list[Endpoint] = []
-        self.failures: list[events.Attempt] = []
+        self.failures: list[events.AttemptFailed] = []
 
 
 class Call:
@@ -196,7 +196,7 @@ class Call:
     _io: Any = attempt
 
     _observed = False
-    _log: tuple[events.Attempt, ...] = ()
+    _log: tuple[events.AttemptFailed, ...] = ()
     _unlogged: tuple[Candidate, ...] = ()  # those of this round that have failed
     _names: Mapping[int, _Name] = MappingProxyType({})
     _race: Lone | None = None
@@ -229,7 +229,7 @@ class Call:
         return ", ".join([target.text for target in self._given])
 
     @property
-    def attempts(self) -> tuple[events.Attempt, ...]:
+    def attempts(self) -> tuple[events.AttemptFailed, ...]:
         """The log: every attempt that has failed.
 
         It is written when it is asked for: most calls in which an attempt fails connect in the
@@ -430,7 +430,7 @@ class Call:
             except OSError as exc:  # no descriptor for the loop's epoll, say
                 self._close(candidate)
                 family, _, _, _, address = candidate.endpoint
-                candidate.error = errors.from_exception(
+                candidate.error = causes.from_exception(
                     exc, stage="wait", address=address, family=family
                 )
             else:
@@ -448,7 +448,7 @@ class Call:
         if candidate.sock is not None:
             self._close(candidate)
             family, _, _, _, address = candidate.endpoint
-            candidate.error = errors.timed_out(
+            candidate.error = causes.timed_out(
                 whole=now >= self.deadline, stage="connect", address=address, family=family
             )  # else it was between two tries, and its last error says why
         race.failed(candidate, now)
@@ -465,22 +465,22 @@ class Call:
             if self._observed:
                 self._emit(failed)
 
-    def _attempt(self, candidate: Candidate) -> events.Attempt:
+    def _attempt(self, candidate: Candidate) -> events.AttemptFailed:
         """Return the entry of the log for an attempt that has failed."""
         error = attempt.error_of(candidate)
         candidate.error = None
         family, _, _, _, address = candidate.endpoint
         # All by position: this is on the path of every refused connect.
-        return events.Attempt(
+        return events.AttemptFailed(
             candidate.ended,
             self.targets[candidate.target].text,
+            error,
+            candidate.started,
             candidate.number,
             self._round,
             address,
             family,
             error.stage,
-            candidate.started,
-            error,
             candidate.tries,
         )
 
@@ -563,20 +563,20 @@ class Call:
             finally:
                 del exc
         elapsed = now - self._round_started
-        error = errors.from_exception(
+        error = causes.from_exception(
             exc, stage="resolve", target=target.text, address=target.name, elapsed=elapsed
         )
         self._names[index].failures.append(
-            events.Attempt(
+            events.AttemptFailed(
                 now,
                 target.text,
+                error,
+                self._round_started,
                 0,
                 self._round,
                 target.name,
                 family,
-                stage="resolve",
-                started=self._round_started,
-                error=error,
+                "resolve",
             )
         )
         if self._observed:
@@ -584,7 +584,7 @@ class Call:
 
     # The end -------------------------------------------------------------------------------------
 
-    def _failures(self, now: float) -> list[events.Attempt]:
+    def _failures(self, now: float) -> list[events.AttemptFailed]:
         """Return the failures of this round: attempts, and look-ups that matter."""
         failures = [failed for failed in self.attempts if failed.round == self._round]
         for index, known in self._names.items():
@@ -595,20 +595,10 @@ class Call:
             else:  # that a name has addresses of one family only is no news
                 failures += [f for f in known.failures if f.error.help & errors.Help.SAME]
         if not failures:  # the deadline came before anything was dialled
-            error = errors.timed_out(whole=True, stage="connect", target=self.text)
+            error = causes.timed_out(whole=True, stage="connect", target=self.text)
             error.elapsed = now - self._round_started
             failures.append(
-                events.Attempt(
-                    now,
-                    self.text,
-                    0,
-                    self._round,
-                    None,
-                    0,
-                    stage="connect",
-                    started=self._round_started,
-                    error=error,
-                )
+                events.AttemptFailed(now, self.text, error, self._round_started, 0, self._round)
             )
         failures.sort(key=_start_of)
         return failures
@@ -619,10 +609,10 @@ class Call:
         attempts = self.attempts
         count = self._race.number if self._race is not None else len(attempts)
         if self._observed:
-            error = errors.combine(attempts, text, elapsed, count, stopped, retry_after)
+            error = causes.combine(attempts, text, elapsed, count, stopped, retry_after)
             self._emit(events.GaveUp(now, text, stopped or "attempts", error))
             del error  # what is raised must not be referred to by a frame of its traceback
-        raise errors.combine(attempts, text, elapsed, count, stopped, retry_after)
+        raise causes.combine(attempts, text, elapsed, count, stopped, retry_after)
 
     # Between rounds ------------------------------------------------------------------------------
 
@@ -630,7 +620,7 @@ class Call:
         """Return the instant of the next round, or raise the error of the call."""
         now = self._clock()
         options = self._options
-        failures: Sequence[events.Attempt] = self.attempts
+        failures: Sequence[events.AttemptFailed] = self.attempts
         if len(failures) != 1 or self._names or self._round > 1:
             failures = self._failures(now)
             kept = [*[f for f in self.attempts if f.round != self._round], *failures]
@@ -644,7 +634,7 @@ class Call:
             self._give_up(now, None)
         from .retry import left_host
 
-        error = errors.combine(
+        error = causes.combine(
             failures, target=self.text, elapsed=now - self._round_started, count=len(failures)
         )
         left = left_host(error)
@@ -691,10 +681,8 @@ class Call:
         try:
             decision = retry.decide(policy, context, attempt_needs=ATTEMPT_NEEDS)
         except OSError as exc:  # a policy's failure is the call's
-            failure = errors.from_exception(exc, stage="wait", target=self.text)
-            entry = events.Attempt(
-                now, self.text, 0, self._round, None, 0, stage="wait", started=now, error=failure
-            )
+            failure = causes.from_exception(exc, stage="wait", target=self.text)
+            entry = events.AttemptFailed(now, self.text, failure, now, 0, self._round)
             self._log += (entry,)
             decision = retry.Stop("custom")
         if isinstance(decision, retry.Stop):
@@ -745,10 +733,10 @@ class Call:
             self._give_up(now, "open", permit)
         else:
             if self._observed:
-                error = errors.circuit_open(self.text, permit)
+                error = causes.circuit_open(self.text, permit)
                 self._emit(events.GaveUp(now, self.text, "open", error))
                 del error  # what is raised must not be referred to by a frame of its traceback
-            raise errors.circuit_open(self.text, permit)
+            raise causes.circuit_open(self.text, permit)
 
     def _tell_of_success(self, won: Candidate) -> None:
         if self._observed:
@@ -863,7 +851,7 @@ def tell(hook: Callable[[events.Event], object] | None, event: events.Event) -> 
             logger.exception("on_event failed for %r; the call goes on", event)
 
 
-def _start_of(failed: events.Attempt) -> float:
+def _start_of(failed: events.AttemptFailed) -> float:
     return failed.started
 
 

@@ -6,8 +6,8 @@ import socket
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from . import engine
-from .options import Options, check_span
+from . import engine, signatures
+from .options import OPTIONS, Options, check_span
 from .targets import parse_all
 
 if TYPE_CHECKING:
@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Self, TypeVar, Unpack
 
-    from .options import ConnectOptions
-    from .streams import ConnectionOptions, StreamOptions
     from .supervise import Supervisor
     from .targets import Target, TargetLike
+    from .typed import ConnectionOptions, ConnectOptions, StreamOptions
 
     ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
 
@@ -28,15 +27,57 @@ __all__ = ["Dialer", "connect"]
 class Dialer(Options):
     """Options to connect with, again and again: immutable, shareable between tasks and loops.
 
-    Takes every option of :func:`connect`; each is explained, with its unit and default, where it
-    is declared: see :class:`~aioconnect.options.Options`.
-
     Example:
         >>> dialer = Dialer(timeout=5, happy_eyeballs_delay=0.1)
         >>> dialer.replace(timeout=1).timeout
         1.0
+
+    Options:
+        timeout: seconds for the whole call: names, attempts, back-off and TLS.  None is no limit.
+            Default 30.
+        attempt_timeout: seconds for one attempt at one address.  None is 10 s where another address
+            or another round can follow, else what is left of ``timeout``; infinity is no limit of
+            its own.  Default None.
+        retry: what happens when every address has failed.  A policy of ``aioconnect.retry``, or a
+            function that is called as one; True for the default policy; a number of rounds in all;
+            or None for one round.  Default None.
+        budget: a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is given
+            to.  Default None.
+        breaker: a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it is
+            given to.  Default None.
+        resolver: the resolver that looks names up.  None is the system's (``getaddrinfo``, in
+            threads of its own).  No resolver is asked for ``localhost`` (RFC 6761).  Default None.
+        family: ``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both.  Default 0.
+        type: ``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket.  Over Unix sockets
+            also ``SOCK_SEQPACKET``.  Default ``SOCK_STREAM``.
+        local_addr: the local address to bind: ``(numeric host, port)``, port 0 for any.  Or one per
+            family in a list, or a path for Unix sockets.  An address without one of its family is
+            not dialled.  Default None.
+        happy_eyeballs_delay: seconds between the starts of two attempts (RFC 8305, section 5).
+            None is strictly one after the other; less than 0.01, also 0, counts as 0.01.  Default
+            0.25.
+        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3).
+            Default 0.05.
+        max_concurrent: attempts that may be open at a time, whatever the name server answers.
+            Default 6.
+        interleave: addresses of the first family that come first ("First Address Family Count", RFC
+            8305, section 4).  Default 1.
+        socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is
+            bound.  Default none.
+        socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.  It returns an
+            unconnected socket, which the library then owns; an ``OSError`` from it is a failed
+            attempt.  Default None.
+        address_policy: called with the 5-tuple that is about to be dialled, whoever named it.  An
+            ``OSError`` from it (``PermissionError``, say) forbids this address.  Default None.
+        on_event: called with each event (``aioconnect.events``).  It only observes: an
+            ``Exception`` in it is logged and dropped.  Default None.
+
+    Raises:
+        TypeError: an unknown option, or a value of a wrong type.
+        ValueError: a value out of its range, or two options that contradict each other.
     """
 
+    @signatures.dialer
     def __init__(self, **options: Unpack[ConnectOptions]) -> None:
         policy = options.get("retry")
         if policy is not None:
@@ -45,11 +86,40 @@ class Dialer(Options):
             options["retry"] = retry.policy(policy)
         super().__init__(**options)
 
-    if TYPE_CHECKING:
+    @signatures.replace
+    def replace(  # type: ignore[override]  # Options takes any keyword
+        self, **changes: Unpack[ConnectOptions]
+    ) -> Self:
+        """Return a copy with some options changed; the others stay.
 
-        def replace(self, **changes: Unpack[ConnectOptions]) -> Self:  # type: ignore[override]
-            """Return a copy with some options changed."""
-            ...
+        Options:
+            timeout: seconds for the whole call: names, attempts, back-off and TLS.
+            attempt_timeout: seconds for one attempt at one address.
+            retry: what happens when every address has failed.
+            budget: a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is
+                given to.
+            breaker: a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it
+                is given to.
+            resolver: the resolver that looks names up.
+            family: ``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both.
+            type: ``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket.
+            local_addr: the local address to bind: ``(numeric host, port)``, port 0 for any.
+            happy_eyeballs_delay: seconds between the starts of two attempts (RFC 8305, section 5).
+            resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3).
+            max_concurrent: attempts that may be open at a time, whatever the name server answers.
+            interleave: addresses of the first family that come first ("First Address Family Count",
+                RFC 8305, section 4).
+            socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is
+                bound.
+            socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
+            address_policy: called with the 5-tuple that is about to be dialled, whoever named it.
+            on_event: called with each event (``aioconnect.events``).
+
+        Raises:
+            TypeError, ValueError: as for :class:`Dialer`.
+        """
+        changed: Self = super().replace(**changes)
+        return changed
 
     async def connect(
         self, target: TargetLike | Sequence[TargetLike], port: int | None = None
@@ -58,17 +128,72 @@ class Dialer(Options):
         sock, _, _ = await engine.dial(check_family(parse_all(target, port), self), self)
         return sock
 
+    @signatures.dialer_open_connection
     async def open_connection(
         self,
         host: TargetLike | Sequence[TargetLike] | None = None,
         port: int | str | None = None,
         **keywords: Unpack[StreamOptions],
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Open a stream connection as :func:`aioconnect.open_connection`, with these options."""
+        """Open a stream connection as :func:`aioconnect.open_connection`, with these options.
+
+        An option that is given replaces that of the dialer for this call.
+
+        Args:
+            host: as for :func:`aioconnect.open_connection`.
+            port: as for :func:`aioconnect.open_connection`.
+
+        Options:
+            ssl: a context for TLS, True for the default one, None for no TLS.  Default None.
+            server_hostname: the name that the certificate must have, also sent as SNI.  None is the
+                host of the target that won; with ``sock`` or a Unix socket there is none.  Default
+                None.
+            ssl_handshake_timeout: seconds for the TLS handshake alone, within ``timeout``.  None is
+                asyncio's 60.  Default None.
+            ssl_shutdown_timeout: seconds for the end of TLS when the transport is closed.  None is
+                asyncio's 30.  Default None.
+            sock: a connected stream socket, which is taken over; then without host and port.
+                Default None.
+            proto: 0 or ``IPPROTO_TCP``, which are the same.  Default 0.
+            flags: ``AI_*`` flags for ``getaddrinfo``; not used with a ``resolver`` or without a
+                name.  Default 0.
+            all_errors: True gives the error a group as ``__cause__`` also when only one attempt
+                failed.  Default False.
+            limit: bytes that the stream reader buffers before it stops reading; ``open_connection``
+                only.  Default 65536.
+            timeout: seconds for the whole call: names, attempts, back-off and TLS.
+            attempt_timeout: seconds for one attempt at one address.
+            retry: what happens when every address has failed.
+            budget: a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is
+                given to.
+            breaker: a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it
+                is given to.
+            resolver: the resolver that looks names up.
+            family: ``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both.
+            type: ``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket.
+            local_addr: the local address to bind: ``(numeric host, port)``, port 0 for any.
+            happy_eyeballs_delay: seconds between the starts of two attempts (RFC 8305, section 5).
+            resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3).
+            max_concurrent: attempts that may be open at a time, whatever the name server answers.
+            interleave: addresses of the first family that come first ("First Address Family Count",
+                RFC 8305, section 4).
+            socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is
+                bound.
+            socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
+            address_policy: called with the 5-tuple that is about to be dialled, whoever named it.
+            on_event: called with each event (``aioconnect.events``).
+
+        Returns:
+            ``(reader, writer)``; the caller closes the writer.
+
+        Raises:
+            ConnectError, ValueError, TypeError: as :func:`aioconnect.open_connection`.
+        """
         from . import streams
 
         return await streams.open_with(self, host, port, dict(keywords))
 
+    @signatures.dialer_create_connection
     async def create_connection(
         self,
         protocol_factory: Callable[[], ProtocolT],
@@ -76,7 +201,59 @@ class Dialer(Options):
         port: int | str | None = None,
         **keywords: Unpack[ConnectionOptions],
     ) -> tuple[asyncio.Transport, ProtocolT]:
-        """Create a transport as :func:`aioconnect.create_connection`, with these options."""
+        """Create a transport as :func:`aioconnect.create_connection`, with these options.
+
+        An option that is given replaces that of the dialer for this call.
+
+        Args:
+            protocol_factory: called without arguments; returns an asyncio protocol.
+            host: as for :func:`aioconnect.open_connection`.
+            port: as for :func:`aioconnect.open_connection`.
+
+        Options:
+            ssl: a context for TLS, True for the default one, None for no TLS.  Default None.
+            server_hostname: the name that the certificate must have, also sent as SNI.  None is the
+                host of the target that won; with ``sock`` or a Unix socket there is none.  Default
+                None.
+            ssl_handshake_timeout: seconds for the TLS handshake alone, within ``timeout``.  None is
+                asyncio's 60.  Default None.
+            ssl_shutdown_timeout: seconds for the end of TLS when the transport is closed.  None is
+                asyncio's 30.  Default None.
+            sock: a connected stream socket, which is taken over; then without host and port.
+                Default None.
+            proto: 0 or ``IPPROTO_TCP``, which are the same.  Default 0.
+            flags: ``AI_*`` flags for ``getaddrinfo``; not used with a ``resolver`` or without a
+                name.  Default 0.
+            all_errors: True gives the error a group as ``__cause__`` also when only one attempt
+                failed.  Default False.
+            timeout: seconds for the whole call: names, attempts, back-off and TLS.
+            attempt_timeout: seconds for one attempt at one address.
+            retry: what happens when every address has failed.
+            budget: a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is
+                given to.
+            breaker: a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it
+                is given to.
+            resolver: the resolver that looks names up.
+            family: ``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both.
+            type: ``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket.
+            local_addr: the local address to bind: ``(numeric host, port)``, port 0 for any.
+            happy_eyeballs_delay: seconds between the starts of two attempts (RFC 8305, section 5).
+            resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3).
+            max_concurrent: attempts that may be open at a time, whatever the name server answers.
+            interleave: addresses of the first family that come first ("First Address Family Count",
+                RFC 8305, section 4).
+            socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is
+                bound.
+            socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
+            address_policy: called with the 5-tuple that is about to be dialled, whoever named it.
+            on_event: called with each event (``aioconnect.events``).
+
+        Returns:
+            ``(transport, protocol)``; the caller closes the transport.
+
+        Raises:
+            ConnectError, ValueError, TypeError: as :func:`aioconnect.create_connection`.
+        """
         from . import streams
 
         return await streams.create_with(self, protocol_factory, host, port, dict(keywords))
@@ -130,16 +307,7 @@ DEFAULTS = Dialer()
 """What a call without options uses."""
 
 _NUMBERS = frozenset(
-    (
-        "timeout",
-        "attempt_timeout",
-        "family",
-        "type",
-        "happy_eyeballs_delay",
-        "resolution_delay",
-        "max_concurrent",
-        "interleave",
-    )
+    option.name for option in OPTIONS if option.kept in ("float", "float | None", "int")
 )
 
 
@@ -165,6 +333,7 @@ def with_options(options: Mapping[str, Any]) -> Dialer:
     return Dialer(**options)
 
 
+@signatures.connect
 async def connect(
     target: TargetLike | Sequence[TargetLike],
     port: int | None = None,
@@ -178,8 +347,46 @@ async def connect(
             ``"unix:@abstract"``, or a ``(host, port)`` tuple.  A *list* of these is several
             targets, raced in the order given; the first that connects wins.
         port: 1 to 65535.
-        **options: as :class:`~aioconnect.options.Options` explains them; ``timeout`` (30 seconds)
-            bounds the whole call.
+
+    Options:
+        timeout: seconds for the whole call: names, attempts, back-off and TLS.  None is no limit.
+            Default 30.
+        attempt_timeout: seconds for one attempt at one address.  None is 10 s where another address
+            or another round can follow, else what is left of ``timeout``; infinity is no limit of
+            its own.  Default None.
+        retry: what happens when every address has failed.  A policy of ``aioconnect.retry``, or a
+            function that is called as one; True for the default policy; a number of rounds in all;
+            or None for one round.  Default None.
+        budget: a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is given
+            to.  Default None.
+        breaker: a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it is
+            given to.  Default None.
+        resolver: the resolver that looks names up.  None is the system's (``getaddrinfo``, in
+            threads of its own).  No resolver is asked for ``localhost`` (RFC 6761).  Default None.
+        family: ``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both.  Default 0.
+        type: ``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket.  Over Unix sockets
+            also ``SOCK_SEQPACKET``.  Default ``SOCK_STREAM``.
+        local_addr: the local address to bind: ``(numeric host, port)``, port 0 for any.  Or one per
+            family in a list, or a path for Unix sockets.  An address without one of its family is
+            not dialled.  Default None.
+        happy_eyeballs_delay: seconds between the starts of two attempts (RFC 8305, section 5).
+            None is strictly one after the other; less than 0.01, also 0, counts as 0.01.  Default
+            0.25.
+        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3).
+            Default 0.05.
+        max_concurrent: attempts that may be open at a time, whatever the name server answers.
+            Default 6.
+        interleave: addresses of the first family that come first ("First Address Family Count", RFC
+            8305, section 4).  Default 1.
+        socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is
+            bound.  Default none.
+        socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.  It returns an
+            unconnected socket, which the library then owns; an ``OSError`` from it is a failed
+            attempt.  Default None.
+        address_policy: called with the 5-tuple that is about to be dialled, whoever named it.  An
+            ``OSError`` from it (``PermissionError``, say) forbids this address.  Default None.
+        on_event: called with each event (``aioconnect.events``).  It only observes: an
+            ``Exception`` in it is logged and dropped.  Default None.
 
     Returns:
         A connected socket, non-blocking and close-on-exec.  The caller owns it and closes it:

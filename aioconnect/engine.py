@@ -12,7 +12,7 @@ import math
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import attempt, errors, wait
+from . import attempt, causes, wait
 from .call import Call, first
 from .options import check_limit
 from .poller import ATTRIBUTE, Inbox, of
@@ -201,7 +201,7 @@ async def _drive(
             except OSError as exc:
                 busy = isinstance(exc, FileExistsError)
                 number = errno.EALREADY if busy else exc.errno or errno.EBADF
-                raise errors.from_errno(number, stage=stage, address=address) from None
+                raise causes.from_errno(number, stage=stage, address=address) from None
         try:
             while not inbox.items:
                 now = monotonic()

@@ -1,7 +1,7 @@
 """What happened during a call, and when: the values that ``on_event`` observes.
 
 The attempt log of a :class:`~aioconnect.ConnectError` is made of the same values: each failed
-attempt is an :class:`Attempt`.  All instants are seconds on ``time.monotonic()``.
+attempt is an :class:`AttemptFailed`.  All instants are seconds on ``time.monotonic()``.
 
 They are plain slotted classes, not dataclasses: they are made on the hot path when somebody
 observes, and a frozen dataclass costs several times as much to build.
@@ -9,14 +9,17 @@ observes, and a frozen dataclass costs several times as much to build.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
+
+from .errors import AttemptFailed
+from .terms import Event, Stage
 
 if TYPE_CHECKING:
     from .errors import ConnectError
 
 __all__ = [
-    "Attempt",
     "AttemptCancelled",
+    "AttemptFailed",
     "AttemptStarted",
     "Connected",
     "Event",
@@ -28,45 +31,6 @@ __all__ = [
     "SlowedDown",
     "Stage",
 ]
-
-Stage: TypeAlias = Literal[
-    "resolve", "policy", "socket", "bind", "connect", "verify", "tls", "wait", "breaker"
-]
-"""Where an attempt stood: name look-up, address policy, ``socket()``, ``bind()``, ``connect()``,
-the check of the finished connection, the TLS handshake, the wait between rounds, a breaker."""
-
-
-class Event:
-    """Something that happened: ``at`` is its instant on ``time.monotonic()``."""
-
-    __slots__ = ("at", "target")
-
-    def __init__(self, at: float, target: str) -> None:
-        self.at = at
-        self.target = target
-
-    @classmethod
-    def _fields(cls) -> list[str]:
-        """Name the fields of this class, those of its bases first."""
-        return [name for base in reversed(cls.__mro__) for name in getattr(base, "__slots__", ())]
-
-    def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields())
-        return f"{type(self).__name__}({fields})"
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
-            return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self._fields())
-
-    __hash__ = None  # type: ignore[assignment]  # the error inside has no value to hash by
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self._fields()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)
 
 
 class LookupStarted(Event):
@@ -131,52 +95,6 @@ class AttemptStarted(Event):
         self.round = round
         self.address = address
         self.family = family
-
-
-class Attempt(Event):
-    """An attempt that failed; also one entry of ``ConnectError.attempts``.
-
-    ``started`` and ``at`` (also ``ended``) are its instants, ``stage`` says how far it came,
-    ``error`` is its own :class:`~aioconnect.ConnectError`, ``tries`` counts the sockets it took
-    (more than one when a Unix socket's backlog was full, or TCP connected to itself).  For a
-    failed name look-up ``address`` is the name and ``stage`` is ``"resolve"``.
-    """
-
-    __slots__ = ("address", "error", "family", "number", "round", "stage", "started", "tries")
-
-    def __init__(
-        self,
-        at: float,
-        target: str,
-        number: int,
-        round: int,
-        address: Any,
-        family: int,
-        stage: Stage,
-        started: float,
-        error: ConnectError,
-        tries: int = 1,
-    ) -> None:
-        self.at = at
-        self.target = target
-        self.number = number
-        self.round = round
-        self.address = address
-        self.family = family
-        self.stage: Stage = stage
-        self.started = started
-        self.error = error
-        self.tries = tries
-
-    @property
-    def ended(self) -> float:
-        """Return the instant of the failure."""
-        return self.at
-
-    @property
-    def errno(self) -> int | None:
-        """Return the error number, None for our own time limits."""
-        return self.error.errno
 
 
 class AttemptCancelled(AttemptStarted):

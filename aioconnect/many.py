@@ -29,7 +29,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 # Some of this is not used here, but loaded now: later there may be no descriptor to load it with.
-from . import attempt, errors, events, poller, retry  # noqa: F401
+from . import attempt, causes, errors, events, poller, retry, signatures  # noqa: F401
 from .call import First, first, logger, tell
 from .dialer import Dialer, check_family
 from .engine import AsyncioCall
@@ -114,6 +114,7 @@ class ConnectResult:
         return f"<ConnectResult {self.target!r}: {what!r}>"
 
 
+@signatures.connect_many
 def connect_many(
     targets: Iterable[AnyTarget] | AsyncIterable[AnyTarget],
     *,
@@ -149,7 +150,36 @@ def connect_many(
         timeout: seconds for the whole; what is in flight then fails, and nothing more is read.
         target_timeout: seconds for one target (what ``timeout`` is to ``connect``), without those
             in which it waited for what this host lacked.
-        **options: as for :func:`~aioconnect.connect`.  A retry policy holds per target.
+
+    Options:
+        attempt_timeout: seconds for one attempt at one address (default None).
+        retry: what happens when every address has failed (default None).
+        budget: a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is given
+            to (default None).
+        breaker: a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it is
+            given to (default None).
+        resolver: the resolver that looks names up (default None).
+        family: ``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both (default 0).
+        type: ``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket (default
+            ``SOCK_STREAM``).
+        local_addr: the local address to bind: ``(numeric host, port)``, port 0 for any (default
+            None).
+        happy_eyeballs_delay: seconds between the starts of two attempts (RFC 8305, section 5)
+            (default 0.25).
+        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3)
+            (default 0.05).
+        max_concurrent: attempts that may be open at a time, whatever the name server answers
+            (default 6).
+        interleave: addresses of the first family that come first ("First Address Family Count", RFC
+            8305, section 4) (default 1).
+        socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is bound
+            (default none).
+        socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
+        address_policy: called with the 5-tuple that is about to be dialled, whoever named it
+            (default None).
+        on_event: called with each event (``aioconnect.events``) (default None).
+
+    A retry policy holds per target.
 
     Returns:
         An object that is an asynchronous context manager and an asynchronous iterator of
@@ -508,7 +538,7 @@ class ConnectMany:
             if self._dialer.family:
                 check_family(targets, self._dialer)
         except (ValueError, TypeError) as exc:
-            result.error = errors.not_a_target(str(exc))
+            result.error = causes.not_a_target(str(exc))
             self._settle(result, monotonic())
             return None
         return targets
@@ -613,8 +643,8 @@ class ConnectMany:
         begun.ended = now = monotonic()
         error = attempt.error_of(begun)
         family, _, _, _, address = begun.endpoint
-        failed = events.Attempt(now, text, 1, 1, address, family, error.stage, started, error)
-        return errors.combine((failed,), text, error.elapsed)
+        failed = events.AttemptFailed(now, text, error, started, 1, 1, address, family, error.stage)
+        return causes.combine((failed,), text, error.elapsed)
 
     def _start(self, entry: _Entry, now: float) -> None:
         """Start an entry, unless there is no port for its host or no room there."""
@@ -825,7 +855,7 @@ class ConnectMany:
                 error.stopped = "deadline"
             else:
                 elapsed = now - entry.result.started if entry.result.started else 0.0
-                error = errors.timed_out(
+                error = causes.timed_out(
                     whole=True, stage="wait", target=entry.text, elapsed=elapsed
                 )
             entry.result.error = error
@@ -906,7 +936,7 @@ class _Entry(AsyncioCall):
         if self._race is not None:
             self._race.number = max([each.number for each in self._log], default=0)
         self._round -= 1
-        self.lack = errors.combine(lacking, target=self.text, elapsed=self._clock() - self.started)
+        self.lack = causes.combine(lacking, target=self.text, elapsed=self._clock() - self.started)
         raise self.lack
 
 

@@ -1,124 +1,371 @@
-"""The options that every way of connecting takes: one name, one meaning, one default each."""
+"""The options that every way of connecting takes: one name, one meaning, one default each.
+
+``OPTIONS`` is the one table.  From it come the checks and the defaults here, the signatures that
+``help()`` and editors show (:mod:`.signatures`), and what is written into the sources by
+``python -m tests.support.generated``: the attributes of :class:`Options`, the list in each
+docstring, the keywords that type checkers know (:mod:`.typed`), and ``docs/reference.md``.
+"""
 
 from __future__ import annotations
 
-import builtins
-import math
 import socket
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any
 
-from .errors import safe
-from .targets import Endpoint, parse
+from . import checks
+from .checks import count as check_count
+from .checks import limit as check_limit
+from .checks import span as check_span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from .events import Event
     from .resolve.base import Resolver
     from .retry import Breaker, Budget, Policy
+    from .targets import Endpoint
+    from .typed import ConnectOptions, SocketOption, TargetOptions
 
-    LocalAddress: TypeAlias = tuple[str, int] | str
-    SocketOption: TypeAlias = tuple[int, int, int | bytes]
-
-__all__ = ["ConnectOptions", "Options", "TargetOptions", "check_count", "check_limit", "check_span"]
-
-LEAST_DELAY = 0.010
-"""Seconds between two starts at least (RFC 8305, section 5: MUST NOT be less than 10 ms)."""
-
-
-class TargetOptions(TypedDict, total=False):
-    """The options but ``timeout``, for functions that have a ``timeout`` of their own."""
-
-    attempt_timeout: float | None
-    retry: Policy | Callable[..., Any] | bool | int | None
-    budget: Budget | None
-    breaker: Breaker | None
-    resolver: Resolver | None
-    family: int
-    type: int
-    local_addr: LocalAddress | Iterable[LocalAddress] | None
-    happy_eyeballs_delay: float | None
-    resolution_delay: float
-    max_concurrent: int
-    interleave: int
-    socket_options: Iterable[SocketOption] | None
-    socket_factory: Callable[[Endpoint], socket.socket] | None
-    address_policy: Callable[[Endpoint], object] | None
-    on_event: Callable[[Event], object] | None
+__all__ = [
+    "KEYWORDS",
+    "OPTIONS",
+    "ConnectOptions",
+    "Option",
+    "Options",
+    "TargetOptions",
+    "check_count",
+    "check_limit",
+    "check_span",
+]
 
 
-class ConnectOptions(TargetOptions, total=False):
-    """The options as keywords, for type checkers (PEP 692); :class:`Options` explains each."""
+class Option:
+    """A row of the table.
 
-    timeout: float | None
+    Attributes:
+        name: the keyword.
+        type: what it accepts, as an annotation says it.
+        default: what it is if it is not given.
+        check: makes its plain form of what was given, or refuses it; None leaves that to asyncio.
+        meaning: its first sentence is enough for a list; begins in the middle if it has a unit.
+        unit: what a number of it counts.
+        kept: the type of the plain form, if that is another.
+    """
+
+    __slots__ = ("check", "default", "kept", "meaning", "name", "type", "unit")
+
+    def __init__(
+        self,
+        name: str,
+        type: str,
+        default: object,
+        check: Callable[[str, Any], Any] | None,
+        meaning: str,
+        *,
+        unit: str = "",
+        kept: str = "",
+    ) -> None:
+        self.name = name
+        self.type = type
+        self.default = default
+        self.check = check
+        self.meaning = meaning
+        self.unit = unit
+        self.kept = kept or type
+
+    def __repr__(self) -> str:
+        return f"<Option {self.name}>"
+
+
+# A new option is a row here, and its check in checks.py.  Then run `python -m
+# tests.support.generated`; tests/test_forgotten.py says what else it needs: an effect in each way
+# of connecting.
+
+OPTIONS = (
+    Option(
+        "timeout",
+        "float | None",
+        30.0,
+        checks.limit,
+        "for the whole call: names, attempts, back-off and TLS.  None is no limit.",
+        unit="seconds",
+        kept="float",
+    ),
+    Option(
+        "attempt_timeout",
+        "float | None",
+        None,
+        checks.optional_span,
+        "for one attempt at one address.  None is 10 s where another address or another round can "
+        "follow, else what is left of ``timeout``; infinity is no limit of its own.",
+        unit="seconds",
+    ),
+    Option(
+        "retry",
+        "PolicyLike | bool | int | None",
+        None,
+        checks.function,  # Dialer makes a policy of what is none yet
+        "what happens when every address has failed.  A policy of ``aioconnect.retry``, or a "
+        "function that is called as one; True for the default policy; a number of rounds in all; "
+        "or None for one round.",
+        kept="Policy | None",
+    ),
+    Option(
+        "budget",
+        "Budget | None",
+        None,
+        checks.having("reserve", "release", "success"),
+        "a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is given to.",
+    ),
+    Option(
+        "breaker",
+        "Breaker | None",
+        None,
+        checks.having("admit", "success", "failure", "release"),
+        "a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it is given "
+        "to.",
+    ),
+    Option(
+        "resolver",
+        "Resolver | None",
+        None,
+        checks.having("lookup"),
+        "the resolver that looks names up.  None is the system's (``getaddrinfo``, in threads of "
+        "its own).  No resolver is asked for ``localhost`` (RFC 6761).",
+    ),
+    Option(
+        "family",
+        "int",
+        0,
+        checks.family,
+        "``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both.",
+    ),
+    Option(
+        "type",
+        "int",
+        socket.SOCK_STREAM,
+        checks.socket_type,
+        "``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket.  Over Unix sockets "
+        "also ``SOCK_SEQPACKET``.",
+    ),
+    Option(
+        "local_addr",
+        "LocalAddress | Iterable[LocalAddress] | None",
+        None,
+        checks.local_addr,
+        "the local address to bind: ``(numeric host, port)``, port 0 for any.  Or one per family "
+        "in a list, or a path for Unix sockets.  An address without one of its family is not "
+        "dialled.",
+        kept="tuple[tuple[int, Any], ...] | None",
+    ),
+    Option(
+        "happy_eyeballs_delay",
+        "float | None",
+        0.25,
+        checks.delay,
+        "between the starts of two attempts (RFC 8305, section 5).  None is strictly one after "
+        "the other; less than 0.01, also 0, counts as 0.01.",
+        unit="seconds",
+    ),
+    Option(
+        "resolution_delay",
+        "float",
+        0.05,
+        checks.span,
+        "that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3).",
+        unit="seconds",
+    ),
+    Option(
+        "max_concurrent",
+        "int",
+        6,
+        checks.count,
+        "that may be open at a time, whatever the name server answers.",
+        unit="attempts",
+    ),
+    Option(
+        "interleave",
+        "int",
+        1,
+        checks.count,
+        'of the first family that come first ("First Address Family Count", RFC 8305, section 4).',
+        unit="addresses",
+    ),
+    Option(
+        "socket_options",
+        "Iterable[SocketOption] | None",
+        (),
+        checks.socket_options,
+        "``(level, name, value)`` for each ``setsockopt``, before the socket is bound.",
+        kept="tuple[SocketOption, ...]",
+    ),
+    Option(
+        "socket_factory",
+        "Callable[[Endpoint], socket.socket] | None",
+        None,
+        checks.function,
+        "called with a ``getaddrinfo`` 5-tuple for each attempt.  It returns an unconnected "
+        "socket, which the library then owns; an ``OSError`` from it is a failed attempt.",
+    ),
+    Option(
+        "address_policy",
+        "Callable[[Endpoint], object] | None",
+        None,
+        checks.function,
+        "called with the 5-tuple that is about to be dialled, whoever named it.  An ``OSError`` "
+        "from it (``PermissionError``, say) forbids this address.",
+    ),
+    Option(
+        "on_event",
+        "Callable[[Event], object] | None",
+        None,
+        checks.function,
+        "called with each event (``aioconnect.events``).  It only observes: an ``Exception`` in it "
+        "is logged and dropped.",
+    ),
+)
+
+KEYWORDS = (
+    Option(
+        "ssl",
+        "SSLContext | bool | None",
+        None,
+        None,
+        "a context for TLS, True for the default one, None for no TLS.",
+    ),
+    Option(
+        "server_hostname",
+        "str | None",
+        None,
+        None,
+        "the name that the certificate must have, also sent as SNI.  None is the host of the "
+        "target that won; with ``sock`` or a Unix socket there is none.",
+    ),
+    Option(
+        "ssl_handshake_timeout",
+        "float | None",
+        None,
+        None,
+        "for the TLS handshake alone, within ``timeout``.  None is asyncio's 60.",
+        unit="seconds",
+    ),
+    Option(
+        "ssl_shutdown_timeout",
+        "float | None",
+        None,
+        None,
+        "for the end of TLS when the transport is closed.  None is asyncio's 30.",
+        unit="seconds",
+    ),
+    Option(
+        "sock",
+        "socket.socket | None",
+        None,
+        None,
+        "a connected stream socket, which is taken over; then without host and port.",
+    ),
+    Option("proto", "int", 0, None, "0 or ``IPPROTO_TCP``, which are the same."),
+    Option(
+        "flags",
+        "int",
+        0,
+        None,
+        "``AI_*`` flags for ``getaddrinfo``; not used with a ``resolver`` or without a name.",
+    ),
+    Option(
+        "all_errors",
+        "bool",
+        False,
+        None,
+        "True gives the error a group as ``__cause__`` also when only one attempt failed.",
+    ),
+    Option(
+        "limit",
+        "int",
+        2**16,
+        None,
+        "that the stream reader buffers before it stops reading; ``open_connection`` only.",
+        unit="bytes",
+    ),
+)
+"""asyncio's keywords of ``create_connection`` and ``open_connection`` beside the options."""
 
 
 class Options:
     """A validated, immutable set of options; equal and hashable by value.
+
+    :class:`~aioconnect.Dialer` is one that can connect; its docstring explains each option.  The
+    attributes are in plain form: seconds as floats, no limit as infinity, lists as tuples.
 
     Raises:
         TypeError: an unknown option, or a value of a wrong type.
         ValueError: a value out of its range, or two options that contradict each other.
     """
 
-    timeout: float = 30.0
-    """Seconds for the whole call: names, attempts, back-off, TLS.  None is no limit."""
+    # Generated from OPTIONS.
 
-    attempt_timeout: float | None = None
-    """Seconds for one attempt at one address.  None is 10 s where another address or another
-    round can follow, else what is left of ``timeout``; infinity is no limit of its own."""
+    timeout: float
+    """Seconds for the whole call: names, attempts, back-off and TLS.  None is no limit."""
 
-    retry: Policy | None = None
-    """What happens when every address has failed: a policy of ``aioconnect.retry``, True for the
-    default policy, a number of rounds in all, or None for one round."""
+    attempt_timeout: float | None
+    """Seconds for one attempt at one address.  None is 10 s where another address or another round
+    can follow, else what is left of ``timeout``; infinity is no limit of its own."""
 
-    budget: Budget | None = None
-    """A retry budget (``aioconnect.retry.Budget``) shared by everything that it is given to."""
+    retry: Policy | None
+    """What happens when every address has failed.  A policy of ``aioconnect.retry``, or a function
+    that is called as one; True for the default policy; a number of rounds in all; or None for one
+    round."""
 
-    breaker: Breaker | None = None
-    """A circuit breaker (``aioconnect.retry.Breaker``) shared likewise."""
+    budget: Budget | None
+    """A retry budget (``aioconnect.retry.Budget``), shared by all calls that it is given to."""
 
-    resolver: Resolver | None = None
-    """Who looks names up; None is the system's resolver (``getaddrinfo``, in our threads).  It is
-    never asked for ``localhost`` (RFC 6761)."""
+    breaker: Breaker | None
+    """A circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it is given to."""
 
-    family: int = 0
+    resolver: Resolver | None
+    """The resolver that looks names up.  None is the system's (``getaddrinfo``, in threads of its
+    own).  No resolver is asked for ``localhost`` (RFC 6761)."""
+
+    family: int
     """``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both."""
 
-    type: int = int(socket.SOCK_STREAM)
-    """``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket."""
+    type: int
+    """``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket.  Over Unix sockets also
+    ``SOCK_SEQPACKET``."""
 
-    local_addr: tuple[tuple[int, Any], ...] | None = None
-    """The local address to bind: ``(numeric host, port)``, port 0 for any; or one per family in
-    a list; or a path for Unix sockets.  An address without one of its family is not dialled."""
+    local_addr: tuple[tuple[int, Any], ...] | None
+    """The local address to bind: ``(numeric host, port)``, port 0 for any.  Or one per family in a
+    list, or a path for Unix sockets.  An address without one of its family is not dialled."""
 
-    happy_eyeballs_delay: float | None = 0.25
-    """Seconds between the starts of two attempts (RFC 8305, section 5).  None is strictly one
-    after the other; less than 0.01, also 0, counts as 0.01."""
+    happy_eyeballs_delay: float | None
+    """Seconds between the starts of two attempts (RFC 8305, section 5).  None is strictly one after
+    the other; less than 0.01, also 0, counts as 0.01."""
 
-    resolution_delay: float = 0.05
+    resolution_delay: float
     """Seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3)."""
 
-    max_concurrent: int = 6
-    """How many attempts may be open at a time, whatever the name server answers."""
+    max_concurrent: int
+    """Attempts that may be open at a time, whatever the name server answers."""
 
-    interleave: int = 1
-    """How many addresses of the first family come first ("First Address Family Count")."""
+    interleave: int
+    """Addresses of the first family that come first ("First Address Family Count", RFC 8305,
+    section 4)."""
 
-    socket_options: tuple[SocketOption, ...] = ()
-    """``(level, name, value)`` for each ``setsockopt`` before the socket is bound and connected."""
+    socket_options: tuple[SocketOption, ...]
+    """``(level, name, value)`` for each ``setsockopt``, before the socket is bound."""
 
-    socket_factory: Callable[[Endpoint], socket.socket] | None = None
-    """Called with a ``getaddrinfo`` 5-tuple for each attempt; returns an unconnected socket, which
-    the library then owns.  An ``OSError`` from it is a failed attempt."""
+    socket_factory: Callable[[Endpoint], socket.socket] | None
+    """Called with a ``getaddrinfo`` 5-tuple for each attempt.  It returns an unconnected socket,
+    which the library then owns; an ``OSError`` from it is a failed attempt."""
 
-    address_policy: Callable[[Endpoint], object] | None = None
-    """Called with the 5-tuple that is about to be dialled, whoever named it; an ``OSError`` from
+    address_policy: Callable[[Endpoint], object] | None
+    """Called with the 5-tuple that is about to be dialled, whoever named it.  An ``OSError`` from
     it (``PermissionError``, say) forbids this address."""
 
-    on_event: Callable[[Event], object] | None = None
-    """Called with each :class:`~aioconnect.events.Event`.  It only observes: an ``Exception`` in
-    it is logged and dropped."""
+    on_event: Callable[[Event], object] | None
+    """Called with each event (``aioconnect.events``).  It only observes: an ``Exception`` in it is
+    logged and dropped."""
+
+    # End of what is generated.
 
     def __init__(self, **options: Any) -> None:
         fields = self.__dict__
@@ -137,7 +384,7 @@ class Options:
         new = type(self)(**changes)
         new.__dict__.update({n: v for n, v in self.__dict__.items() if n not in changes})
         if new.local_addr is not None and new.family:
-            type(self)(family=new.family, local_addr=_addresses(new.local_addr))
+            type(self)(family=new.family, local_addr=checks.plain_addresses(new.local_addr))
         return new
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -165,165 +412,18 @@ class Options:
         return f"{type(self).__name__}({shown})"
 
 
-# The checks --------------------------------------------------------------------------------------
+_CHECKS = {option.name: option.check for option in OPTIONS if option.check is not None}
+_DEFAULTS = {option.name: _CHECKS[option.name](option.name, option.default) for option in OPTIONS}
+
+for _name, _default in _DEFAULTS.items():
+    setattr(Options, _name, _default)
 
 
-def check_span(name: str, value: object) -> float:
-    """Return a number that is not negative; infinity is allowed."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} is seconds as a number, not {value!r}")
-    try:
-        seconds = float(value)
-    except OverflowError:
-        raise ValueError(f"{name}: too large a number; infinity says it") from None
-    if math.isnan(seconds) or seconds < 0:
-        raise ValueError(f"{name}={value!r}: a time is not negative, and not NaN")
-    return seconds
+if not TYPE_CHECKING:  # or every name would exist for a type checker
 
+    def __getattr__(name: str) -> object:
+        if name in ("ConnectOptions", "TargetOptions"):  # each costs a tenth of a millisecond
+            from . import typed
 
-def check_limit(name: str, value: object) -> float:
-    """Return seconds, infinity for None."""
-    return math.inf if value is None else check_span(name, value)
-
-
-def _optional_span(name: str, value: object) -> float | None:
-    return None if value is None else check_span(name, value)
-
-
-def _delay(name: str, value: object) -> float | None:
-    span = math.inf if value is None else check_span(name, value)
-    return None if span == math.inf else max(span, LEAST_DELAY)
-
-
-def check_count(name: str, value: object) -> int:
-    """Return a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} is a whole number, not {value!r}")
-    if value < 1:
-        raise ValueError(f"{name}={value!r}: at least 1")
-    return int(value)
-
-
-def _family(name: str, value: object) -> int:
-    if isinstance(value, bool) or value not in (0, socket.AF_INET, socket.AF_INET6):
-        raise ValueError(f"family={value!r}: AF_INET, AF_INET6 or 0 for both")
-    return int(value)  # type: ignore[call-overload, no-any-return]
-
-
-def _type(name: str, value: object) -> int:
-    if isinstance(value, bool) or value not in (
-        socket.SOCK_STREAM,
-        socket.SOCK_DGRAM,
-        getattr(socket, "SOCK_SEQPACKET", 5),
-    ):
-        raise ValueError(f"type={value!r}: SOCK_STREAM or SOCK_DGRAM")
-    return int(value)  # type: ignore[call-overload, no-any-return]
-
-
-def _local_addr(name: str, value: Any) -> tuple[tuple[int, Any], ...] | None:
-    if value is None:
-        return None
-    if value == ():
-        raise ValueError("local_addr is empty")
-    # A tuple is one address, unless it holds addresses.
-    one = isinstance(value, str) or (isinstance(value, tuple) and not isinstance(value[0], tuple))
-    checked = [_local(each) for each in ([value] if one else _items(name, value))]
-    if not checked:
-        raise ValueError("local_addr is empty")
-    return tuple(checked)
-
-
-def _local(value: Any) -> tuple[int, Any]:
-    if isinstance(value, str):
-        if not value or "\0" in value[1:]:
-            raise ValueError("local_addr: a path is not empty and has no NUL")
-        return int(socket.AF_UNIX), value
-    if not isinstance(value, tuple) or len(value) not in (2, 4):
-        raise TypeError("local_addr is (host, port), a path, or a list of these")
-    host, port, *rest = value
-    if isinstance(port, bool) or not isinstance(port, int):
-        raise TypeError(f"local_addr: a port is an int, not {port!r}")
-    if not 0 <= port < 65536:
-        raise ValueError(f"local_addr: port {port} is not between 0 and 65535")
-    if any(isinstance(each, str) for each in rest):
-        raise TypeError(
-            "local_addr: a scope id is an int; write a name into the host: fe80::1%eth0"
-        )
-    if host in (None, ""):
-        host = "0.0.0.0"  # noqa: S104  # any local address; nothing listens
-    try:
-        target = parse((host, port or 1, *rest))  # a target has no port 0, a local address may
-    except (TypeError, ValueError) as exc:
-        raise type(exc)(f"local_addr: {exc}") from None
-    if target.name is not None:
-        raise ValueError(f"local_addr: {safe(target.name)!r} is not a numeric address")
-    return target.family, (host, port, *rest)
-
-
-def _addresses(local_addr: Iterable[tuple[int, Any]]) -> list[Any]:
-    return [address for _, address in local_addr]
-
-
-def _items(name: str, value: Any) -> tuple[Any, ...]:
-    try:
-        return tuple(value)
-    except TypeError:
-        raise TypeError(f"{name} is a list, not {value!r}") from None
-
-
-def _socket_options(name: str, value: Any) -> tuple[Any, ...]:
-    if value is None:
-        return ()
-    options = _items(name, value)
-    for each in options:
-        if not isinstance(each, tuple | list) or len(each) != 3:
-            raise TypeError(f"socket_options: {each!r} is not (level, name, value)")
-        level, option, setting = each
-        if not (isinstance(level, int) and isinstance(option, int)):
-            raise TypeError(f"socket_options: level and name are numbers in {each!r}")
-        if not isinstance(setting, int | bytes | bytearray):
-            raise TypeError(f"socket_options: the value is an int or bytes in {each!r}")
-        if any(isinstance(n, int) and not -(2**31) <= n < 2**32 for n in each):
-            raise ValueError(f"socket_options: a number in {each!r} is too large for C")
-    return tuple(tuple(each) for each in options)
-
-
-def _callable(name: str, value: Any) -> Any:
-    if value is not None and not callable(value):
-        raise TypeError(f"{name} is not callable: {value!r}")
-    return value
-
-
-def _with(*methods: str) -> Callable[[str, Any], Any]:
-    def check(name: str, value: Any) -> Any:
-        if isinstance(value, builtins.type):
-            raise TypeError(f"{name} is an object, not a class: {value!r}")
-        if value is not None and not all(callable(getattr(value, m, None)) for m in methods):
-            raise TypeError(f"{name} needs {' and '.join(m + '()' for m in methods)}: {value!r}")
-        return value
-
-    return check
-
-
-_CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "timeout": check_limit,
-    "attempt_timeout": _optional_span,
-    "retry": _callable,  # Dialer makes a policy of what is none yet
-    "budget": _with("reserve", "release", "success"),
-    "breaker": _with("admit", "success", "failure", "release"),
-    "resolver": _with("lookup"),
-    "family": _family,
-    "type": _type,
-    "local_addr": _local_addr,
-    "happy_eyeballs_delay": _delay,
-    "resolution_delay": check_span,
-    "max_concurrent": check_count,
-    "interleave": check_count,
-    "socket_options": _socket_options,
-    "socket_factory": _callable,
-    "address_policy": _callable,
-    "on_event": _callable,
-}
-
-
-_DEFAULTS = {name: getattr(Options, name) for name in _CHECKS}
+            return getattr(typed, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
-from . import errors, retry
+from . import errors, retry, signatures
 from .dialer import connect
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def _may_come(error: errors.ConnectError) -> bool:
     )
 
 
+@signatures.wait_until_ready
 async def wait_until_ready(
     target: TargetLike | Sequence[TargetLike],
     port: int | None = None,
@@ -81,8 +82,34 @@ async def wait_until_ready(
         target: as for :func:`~aioconnect.connect`.
         port: 1 to 65535.
         timeout: seconds; None waits for ever.
-        **options: as for :func:`~aioconnect.connect`.  ``attempt_timeout`` is 5 s by default;
-            ``retry`` replaces the policy.
+
+    Options:
+        attempt_timeout: seconds for one attempt at one address (default 5).
+        retry: what happens when every address has failed (default again until timeout).
+        budget: a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is given
+            to (default None).
+        breaker: a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it is
+            given to (default None).
+        resolver: the resolver that looks names up (default None).
+        family: ``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both (default 0).
+        type: ``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket (default
+            ``SOCK_STREAM``).
+        local_addr: the local address to bind: ``(numeric host, port)``, port 0 for any (default
+            None).
+        happy_eyeballs_delay: seconds between the starts of two attempts (RFC 8305, section 5)
+            (default 0.25).
+        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3)
+            (default 0.05).
+        max_concurrent: attempts that may be open at a time, whatever the name server answers
+            (default 6).
+        interleave: addresses of the first family that come first ("First Address Family Count", RFC
+            8305, section 4) (default 1).
+        socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is bound
+            (default none).
+        socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
+        address_policy: called with the 5-tuple that is about to be dialled, whoever named it
+            (default None).
+        on_event: called with each event (``aioconnect.events``) (default None).
 
     Returns:
         The seconds that it took.  The connection that proved it was closed.

@@ -15,43 +15,26 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import engine, errors, events
+from . import causes, engine, errors, signatures
 from .dialer import DEFAULTS, check_family, with_options
-from .options import ConnectOptions
+from .options import KEYWORDS
 from .targets import Target, parse_all
+from .text import safe
 
 if TYPE_CHECKING:
-    import ssl as _ssl
     from collections.abc import Callable, Sequence
     from typing import TypeVar, Unpack
 
     from .dialer import Dialer
     from .targets import TargetLike
+    from .typed import ConnectionOptions, StreamOptions
 
     ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
 
-__all__ = ["ConnectionOptions", "StreamOptions", "create_connection", "open_connection"]
+__all__ = ["create_connection", "open_connection"]
 
 
-class ConnectionOptions(ConnectOptions, total=False):
-    """asyncio's keywords of ``create_connection`` beside ours, for type checkers."""
-
-    ssl: _ssl.SSLContext | bool | None
-    server_hostname: str | None
-    ssl_handshake_timeout: float | None
-    ssl_shutdown_timeout: float | None
-    sock: socket.socket | None
-    proto: int
-    flags: int
-    all_errors: bool
-
-
-class StreamOptions(ConnectionOptions, total=False):
-    """asyncio's keywords of ``open_connection`` beside ours, for type checkers."""
-
-    limit: int
-
-
+@signatures.open_connection
 async def open_connection(
     host: TargetLike | Sequence[TargetLike] | None = None,
     port: int | str | None = None,
@@ -63,8 +46,52 @@ async def open_connection(
         host: as asyncio has it: a name or an address with ``port`` beside it, None for the
             loopback addresses; or, without ``port``, any target that ``connect`` takes.
         port: 1 to 65535, the same as ASCII digits, or the name of a TCP service.
-        **keywords: ``limit`` (bytes that the reader buffers, default 64 KiB), the keywords of
-            :func:`create_connection`, and the options of :func:`aioconnect.connect`.
+
+    Options:
+        ssl: a context for TLS, True for the default one, None for no TLS.  Default None.
+        server_hostname: the name that the certificate must have, also sent as SNI.  None is the
+            host of the target that won; with ``sock`` or a Unix socket there is none.  Default
+            None.
+        ssl_handshake_timeout: seconds for the TLS handshake alone, within ``timeout``.  None is
+            asyncio's 60.  Default None.
+        ssl_shutdown_timeout: seconds for the end of TLS when the transport is closed.  None is
+            asyncio's 30.  Default None.
+        sock: a connected stream socket, which is taken over; then without host and port.  Default
+            None.
+        proto: 0 or ``IPPROTO_TCP``, which are the same.  Default 0.
+        flags: ``AI_*`` flags for ``getaddrinfo``; not used with a ``resolver`` or without a name.
+            Default 0.
+        all_errors: True gives the error a group as ``__cause__`` also when only one attempt failed.
+            Default False.
+        limit: bytes that the stream reader buffers before it stops reading; ``open_connection``
+            only.  Default 65536.
+        timeout: seconds for the whole call: names, attempts, back-off and TLS (default 30).
+        attempt_timeout: seconds for one attempt at one address (default None).
+        retry: what happens when every address has failed (default None).
+        budget: a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is given
+            to (default None).
+        breaker: a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it is
+            given to (default None).
+        resolver: the resolver that looks names up (default None).
+        family: ``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both (default 0).
+        type: ``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket (default
+            ``SOCK_STREAM``).
+        local_addr: the local address to bind: ``(numeric host, port)``, port 0 for any (default
+            None).
+        happy_eyeballs_delay: seconds between the starts of two attempts (RFC 8305, section 5)
+            (default 0.25).
+        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3)
+            (default 0.05).
+        max_concurrent: attempts that may be open at a time, whatever the name server answers
+            (default 6).
+        interleave: addresses of the first family that come first ("First Address Family Count", RFC
+            8305, section 4) (default 1).
+        socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is bound
+            (default none).
+        socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
+        address_policy: called with the 5-tuple that is about to be dialled, whoever named it
+            (default None).
+        on_event: called with each event (``aioconnect.events``) (default None).
 
     Returns:
         ``(reader, writer)``; the caller closes the writer.
@@ -77,6 +104,7 @@ async def open_connection(
     return await open_with(DEFAULTS, host, port, dict(keywords))
 
 
+@signatures.create_connection
 async def create_connection(
     protocol_factory: Callable[[], ProtocolT],
     host: TargetLike | Sequence[TargetLike] | None = None,
@@ -89,13 +117,50 @@ async def create_connection(
         protocol_factory: called without arguments; returns an asyncio protocol.
         host: as for :func:`open_connection`.
         port: as for :func:`open_connection`.
-        **keywords: asyncio's ``ssl`` (a context, or True for the default one),
-            ``server_hostname`` (default: the name of the target that won), ``sock`` (a connected
-            socket, taken over; then without host and port), ``ssl_handshake_timeout``,
-            ``ssl_shutdown_timeout``, ``family``, ``proto``, ``flags``, ``local_addr``,
-            ``happy_eyeballs_delay``, ``interleave``, ``all_errors`` (a failed call then has a
-            group as ``__cause__`` also when only one attempt failed); and the options of
-            :func:`aioconnect.connect`.  ``timeout`` covers the TLS handshake as well.
+
+    Options:
+        ssl: a context for TLS, True for the default one, None for no TLS.  Default None.
+        server_hostname: the name that the certificate must have, also sent as SNI.  None is the
+            host of the target that won; with ``sock`` or a Unix socket there is none.  Default
+            None.
+        ssl_handshake_timeout: seconds for the TLS handshake alone, within ``timeout``.  None is
+            asyncio's 60.  Default None.
+        ssl_shutdown_timeout: seconds for the end of TLS when the transport is closed.  None is
+            asyncio's 30.  Default None.
+        sock: a connected stream socket, which is taken over; then without host and port.  Default
+            None.
+        proto: 0 or ``IPPROTO_TCP``, which are the same.  Default 0.
+        flags: ``AI_*`` flags for ``getaddrinfo``; not used with a ``resolver`` or without a name.
+            Default 0.
+        all_errors: True gives the error a group as ``__cause__`` also when only one attempt failed.
+            Default False.
+        timeout: seconds for the whole call: names, attempts, back-off and TLS (default 30).
+        attempt_timeout: seconds for one attempt at one address (default None).
+        retry: what happens when every address has failed (default None).
+        budget: a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is given
+            to (default None).
+        breaker: a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it is
+            given to (default None).
+        resolver: the resolver that looks names up (default None).
+        family: ``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both (default 0).
+        type: ``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket (default
+            ``SOCK_STREAM``).
+        local_addr: the local address to bind: ``(numeric host, port)``, port 0 for any (default
+            None).
+        happy_eyeballs_delay: seconds between the starts of two attempts (RFC 8305, section 5)
+            (default 0.25).
+        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3)
+            (default 0.05).
+        max_concurrent: attempts that may be open at a time, whatever the name server answers
+            (default 6).
+        interleave: addresses of the first family that come first ("First Address Family Count", RFC
+            8305, section 4) (default 1).
+        socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is bound
+            (default none).
+        socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
+        address_policy: called with the 5-tuple that is about to be dialled, whoever named it
+            (default None).
+        on_event: called with each event (``aioconnect.events``) (default None).
 
     Returns:
         ``(transport, protocol)``; the caller closes the transport.
@@ -215,7 +280,7 @@ async def _hand_over(
         _let_go(sock, handed=handed)
         now = monotonic()
         if limit.expired() or now >= deadline:
-            error = errors.timed_out(
+            error = causes.timed_out(
                 whole=True,
                 stage="tls",
                 address=address,
@@ -223,21 +288,11 @@ async def _hand_over(
                 elapsed=now - tls_started,
             )
         else:
-            error = errors.from_exception(
+            error = causes.from_exception(
                 exc, stage="tls", address=address, family=sock.family, elapsed=now - tls_started
             )
-        attempt = events.Attempt(
-            now,
-            text,
-            1,
-            1,
-            address,
-            sock.family,
-            stage="tls",
-            started=tls_started,
-            error=error,
-        )
-        failed = errors.combine([attempt], target=text, elapsed=now - started)
+        attempt = errors.AttemptFailed(now, text, error, tls_started, 1, 1)
+        failed = causes.combine([attempt], target=text, elapsed=now - started)
     except BaseException as exc:
         # Misuse may be found before there is a transport, or (on uvloop) after it took the socket.
         taken = not isinstance(exc, ValueError | TypeError) or getattr(sock, "_io_refs", 0) > 0
@@ -272,14 +327,12 @@ def _let_go(sock: socket.socket, *, handed: bool) -> None:
         sock.detach()
 
 
-_ASYNCIO = frozenset(ConnectionOptions.__annotations__) - frozenset(ConnectOptions.__annotations__)
+_ASYNCIO = frozenset(keyword.name for keyword in KEYWORDS)
 
 
 def _split(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Split keywords into our options and what is asyncio's alone."""
     asyncios = {name: keywords.pop(name) for name in tuple(keywords) if name in _ASYNCIO}
-    if "limit" in keywords:
-        asyncios["limit"] = keywords.pop("limit")
     if keywords.get("interleave", 0) is None:  # asyncio's word for the default
         del keywords["interleave"]
     return keywords, asyncios
@@ -328,9 +381,9 @@ def _port(text: str) -> int:
     if text.isascii() and text.isdecimal():
         return int(text)
     if not _SERVICE.fullmatch(text):
-        raise ValueError(f"'{errors.safe(text)}' is neither a port nor the name of a service")
+        raise ValueError(f"'{safe(text)}' is neither a port nor the name of a service")
     try:
         return socket.getservbyname(text, "tcp")
     except OSError:
         exc = socket.gaierror(socket.EAI_SERVICE, "no such service")
-        raise errors.from_exception(exc, stage="resolve", target=errors.safe(text)) from None
+        raise causes.from_exception(exc, stage="resolve", target=safe(text)) from None

@@ -13,7 +13,7 @@ from random import random
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import engine, errors, events, poller, retry
+from . import causes, engine, errors, events, poller, retry
 from .call import logger, tell
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class Supervisor:
 
     def _lost(self, machine: retry.Supervision) -> None:
         """Go on after the loss of the connection, or raise."""
-        error = errors.lost(self._key, "", None)
+        error = causes.lost(self._key, "", None)
         error.stopped = None
         try:
             answer = self._ask((), machine.lost, monotonic())
@@ -199,7 +199,7 @@ class Supervisor:
 
     def _ask(
         self,
-        attempts: tuple[events.Attempt, ...],
+        attempts: tuple[events.AttemptFailed, ...],
         report: Callable[..., float | retry.Stop],
         *what: Any,
     ) -> float | retry.Stop:
@@ -208,12 +208,10 @@ class Supervisor:
             return report(*what)
         except OSError as exc:
             now = monotonic()
-            failure = errors.from_exception(exc, stage="wait", target=self._key)
+            failure = causes.from_exception(exc, stage="wait", target=self._key)
             failure.__traceback__ = None  # it would refer to this frame, and that to it
-        entry = events.Attempt(
-            now, self._key, 0, 0, None, 0, stage="wait", started=now, error=failure
-        )
-        raise errors.combine(
+        entry = events.AttemptFailed(now, self._key, failure, now)
+        raise causes.combine(
             (*attempts, entry), target=self._key, elapsed=0.0, count=len(attempts), stopped="custom"
         )
 

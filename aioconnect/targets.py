@@ -17,7 +17,7 @@ import socket
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .errors import safe
+from .text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from . import errors
+from . import causes
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -104,6 +104,6 @@ def waiting(sock: socket.socket) -> Generator[None, None, None]:
         yield
         number = outcome(sock)
     if number:
-        raise errors.from_errno(
+        raise causes.from_errno(
             number, stage="wait", family=sock.family, elapsed=monotonic() - started
         )

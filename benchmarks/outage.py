@@ -31,8 +31,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from aioconnect import retry
-from aioconnect.errors import from_errno
-from aioconnect.events import Attempt
+from aioconnect.causes import from_errno
+from aioconnect.events import AttemptFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -60,17 +60,7 @@ class Call:
     def fail(self, now: float) -> float | None:
         """Fail a round; return the instant of the next one, None if there is none."""
         self.failures += 1
-        last = Attempt(
-            now,
-            "",
-            self.failures,
-            self.failures,
-            None,
-            0,
-            stage="connect",
-            started=now,
-            error=REFUSED,
-        )
+        last = AttemptFailed(now, "", REFUSED, now, self.failures, self.failures)
         ctx = retry.Context(
             failures=self.failures,
             last=last,

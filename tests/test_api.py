@@ -49,9 +49,11 @@ PUBLIC = [
     "aioconnect.blocking",
     "aioconnect.errors",
     "aioconnect.events",
+    "aioconnect.many",
     "aioconnect.options",
     "aioconnect.resolve",
     "aioconnect.retry",
+    "aioconnect.supervise",
     "aioconnect.targets",
 ]
 """Where a program imports from."""
@@ -198,7 +200,7 @@ def test_importing_the_package_loads_only_what_a_connection_needs() -> None:
     """Policies, the blocking twin, resolvers and the command line load on first use."""
     loaded = loaded_by("import aioconnect")
     ours = {name.split(".")[1] for name in loaded if name.startswith("aioconnect.")}
-    assert not ours & {"blocking", "cli", "many", "ready", "resolve", "retry", "supervise"}
+    assert not ours & {"blocking", "cli", "many", "ready", "resolve", "retry", "supervise", "typed"}
     assert not loaded & {*OPTIONAL, "argparse", "importlib.metadata", "json"}
 
 
@@ -208,7 +210,12 @@ def test_importing_the_package_loads_no_dataclasses() -> None:
     assert not (loaded_by("import aioconnect") - loaded_by("import asyncio, ssl")) & heavy
 
 
-@pytest.mark.parametrize("name", ["retry", "blocking", "connect_many", "wait_until_ready"])
+LAZY = sorted(
+    name for name in aioconnect.__all__ if name in {*aioconnect._MODULES, *aioconnect._HOMES}
+)
+
+
+@pytest.mark.parametrize("name", LAZY)
 def test_what_loads_on_first_use_does(name: str) -> None:
     """With the attribute alone; nobody has to import a submodule."""
     before = loaded_by("import aioconnect")
@@ -217,10 +224,35 @@ def test_what_loads_on_first_use_does(name: str) -> None:
     assert not after & set(OPTIONAL)
 
 
+def test_every_public_module_can_be_reached_from_the_package() -> None:
+    """``import aioconnect`` is enough, and ``dir`` shows it."""
+    for module in PUBLIC[1:]:
+        name = module.removeprefix("aioconnect.")
+        assert name in aioconnect.__all__
+        assert getattr(aioconnect, name) is sys.modules[module]
+    assert set(aioconnect.__all__) <= set(dir(aioconnect))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Answer", "AttemptFailed", "ConnectMany", "ConnectOptions", "ConnectResult", "Endpoint"),
+        *("Event", "Options", "Resolver", "Supervisor", "TargetLike"),
+    ],
+)
+def test_what_people_write_in_annotations_is_exported(name: str) -> None:
+    """From the package itself."""
+    assert name in aioconnect.__all__
+    assert getattr(aioconnect, name) is not None
+
+
 # What leans on what -------------------------------------------------------------------------------
 
 FLOORS = [
-    {"errors", "targets", "options", "events"},
+    {
+        *("text", "terms", "sentence", "errors", "table", "causes", "events", "targets"),
+        *("checks", "options", "signatures", "typed"),
+    },
     {"race", "retry"},
     {"attempt", "wait", "resolve"},
     {"engine", "call", "poller", "polling"},

@@ -89,7 +89,7 @@ def test_a_race_is_the_same_race(dead: tuple[str, int]) -> None:
             assert [each.fileno() for each in made] == [-1, -1, sock.fileno()]
     assert [(type(event).__name__, event.number) for event in seen] == [
         ("AttemptStarted", 1),
-        ("Attempt", 1),
+        ("AttemptFailed", 1),
         ("AttemptStarted", 2),
         ("AttemptStarted", 3),
         ("Connected", 3),

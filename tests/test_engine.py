@@ -277,7 +277,7 @@ async def test_an_attempt_ends_by_its_own_limit_and_the_next_begins(dead: tuple[
         dialer = Dialer(attempt_timeout=0.03, happy_eyeballs_delay=None, on_event=seen.append)
         with await dialer.connect(targets) as sock:
             assert sock.getpeername() == server.getsockname()
-    (failed,) = [event for event in seen if isinstance(event, events.Attempt)]
+    (failed,) = [event for event in seen if isinstance(event, events.AttemptFailed)]
     assert isinstance(failed.error, aioconnect.AttemptTimedOut)
     assert 0.03 <= failed.ended - failed.started < 2
 
@@ -458,7 +458,7 @@ async def test_an_OSError_of_a_hook_is_a_failed_attempt_and_the_race_goes_on(opt
         options: Any = {option: hook, "on_event": seen.append}
         with await aioconnect.connect([address, server.getsockname()], **options) as sock:
             assert sock.getpeername() == server.getsockname()
-    (failed,) = [event for event in seen if isinstance(event, events.Attempt)]
+    (failed,) = [event for event in seen if isinstance(event, events.AttemptFailed)]
     assert failed.stage == {"socket_factory": "socket", "address_policy": "policy"}[option]
     assert failed.errno == errno.ENOPROTOOPT
     assert failed.address == address
@@ -904,7 +904,7 @@ async def test_events_tell_what_happened_in_its_order(dead: tuple[str, int]) -> 
             local = sock.getsockname()
     assert [(type(e).__name__, e.number, e.address) for e in seen] == [
         ("AttemptStarted", 1, address),
-        ("Attempt", 1, address),
+        ("AttemptFailed", 1, address),
         ("AttemptStarted", 2, dead),
         ("AttemptStarted", 3, live),
         ("Connected", 3, live),
@@ -932,8 +932,8 @@ async def test_events_tell_of_names_rounds_and_the_end() -> None:
             await dialer.connect("name.test", address[1])
     told = [type(event).__name__ for event in seen if not isinstance(event, events.LookupStarted)]
     assert told == [
-        *("AttemptStarted", "Attempt", "RetryScheduled"),
-        *("AttemptStarted", "Attempt", "GaveUp"),
+        *("AttemptStarted", "AttemptFailed", "RetryScheduled"),
+        *("AttemptStarted", "AttemptFailed", "GaveUp"),
     ]
     pause = next(event for event in seen if isinstance(event, events.RetryScheduled))
     second = [event for event in seen if isinstance(event, events.AttemptStarted)][1]

@@ -17,7 +17,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from aioconnect import errors
+from aioconnect import causes, errors, sentence
+from aioconnect.causes import (
+    combine,
+    connected_to_itself,
+    from_errno,
+    from_exception,
+    timed_out,
+)
 from aioconnect.errors import (
     AccessDenied,
     AddressFamilyNotSupported,
@@ -52,13 +59,8 @@ from aioconnect.errors import (
     TLSError,
     TooManyOpenFiles,
     WrongSocketType,
-    combine,
-    connected_to_itself,
-    from_errno,
-    from_exception,
-    timed_out,
 )
-from aioconnect.events import Attempt, Stage
+from aioconnect.events import AttemptFailed, Stage
 
 V4 = ("10.0.0.1", 5432)
 V6 = ("2001:db8::1", 5432, 0, 0)
@@ -531,16 +533,16 @@ def test_every_public_class_is_a_connect_error_and_says_what_it_is() -> None:
     for name in errors.__all__:
         public = getattr(errors, name)
         assert public.__doc__, name
-        assert public in (Cause, Help) or issubclass(public, ConnectError), name
+        assert public in (AttemptFailed, Cause, Help) or issubclass(public, ConnectError), name
     assert issubclass(ConnectError, OSError)
 
 
 # The error of a call ------------------------------------------------------------------------------
 
 
-def attempt(error: ConnectError, number: int = 1, *, address: Any = None) -> Attempt:
+def attempt(error: ConnectError, number: int = 1, *, address: Any = None) -> AttemptFailed:
     """Make the log's entry for a failed attempt."""
-    return Attempt(
+    return AttemptFailed(
         at=float(number),
         target="db.internal:5432",
         number=number,
@@ -731,7 +733,7 @@ def test_an_address_that_is_the_target_is_not_said_twice() -> None:
 
 def test_the_sentence_says_why_no_further_round_was_begun() -> None:
     """Whether the policy, the deadline or the breaker ended it."""
-    for reason, words in errors.STOPPED.items():
+    for reason, words in sentence.STOPPED.items():
         attempts = failed("ECONNREFUSED").attempts
         error = combine(attempts, target="db", elapsed=1, stopped=reason)
         assert f"1.0 s; {words})" in str(error)
@@ -811,7 +813,7 @@ def specimens() -> dict[str, ConnectError]:
     made["certificate"] = from_exception(certificate, stage="tls", address=V6)
     made["tls"] = from_exception(ssl.SSLError(1, "wrong version"), stage="tls", address=V4)
     made["itself"] = connected_to_itself(address=V4, family=socket.AF_INET)
-    made["breaker"] = errors.circuit_open("db:1", 2.5)
+    made["breaker"] = causes.circuit_open("db:1", 2.5)
     made["deadline"] = timed_out(whole=True, stage="connect", target="db:1", elapsed=3)
     made["stopped"] = combine(
         failed("ECONNREFUSED", "timer").attempts,

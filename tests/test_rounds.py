@@ -35,7 +35,7 @@ from hypothesis import strategies as st
 
 import aioconnect
 import aioconnect.blocking
-from aioconnect import ConnectError, Dialer, attempt, errors, events, retry
+from aioconnect import ConnectError, Dialer, attempt, causes, events, retry
 from aioconnect.call import ATTEMPT_NEEDS, Call, first
 from aioconnect.resolve import Answer, Cache, StaticResolver
 from aioconnect.targets import parse_all
@@ -144,7 +144,7 @@ class World:
         wire.close()
         family, _, _, _, to = candidate.endpoint
         number, stage = ENDS[wire.end.words[0]]
-        candidate.error = errors.from_errno(number, stage=stage, address=to, family=family)
+        candidate.error = causes.from_errno(number, stage=stage, address=to, family=family)
         return attempt.FAILED
 
     def look_up(self, target: int, name: str, family: int) -> None:
@@ -318,7 +318,7 @@ def _short(event: events.Event) -> str:
             what = f"closed {letter(event.address[0])}"
         case events.AttemptStarted():
             what = f"dial {letter(event.address[0])}"
-        case events.Attempt():
+        case events.AttemptFailed():
             what = f"{letter(event.address[0])} {event.error.code}"
         case events.LookupSucceeded():
             what = f"{event.name} is {' '.join(map(letter, event.addresses))}"
@@ -928,12 +928,12 @@ LookupSucceeded(at=0.6988327648331624, target='db.test:80', family=2, name='db.t
     addresses=('192.0.2.1', '192.0.2.2'), duration=0.125, source='dns')
 AttemptStarted(at=0.6988327648331624, target='db.test:80', address=('192.0.2.1', 80), family=2,
     number=1, round=2)
-Attempt(at=0.7613327648331624, target='db.test:80', address=('192.0.2.1', 80),
+AttemptFailed(at=0.7613327648331624, target='db.test:80', address=('192.0.2.1', 80),
     error=ConnectionRefused(111, 'Connection refused'), family=2, number=1, round=2,
     stage='connect', started=0.6988327648331624, tries=1)
 AttemptStarted(at=0.7613327648331624, target='db.test:80', address=('192.0.2.2', 80), family=2,
     number=2, round=2)
-Attempt(at=2.2613327648331625, target='db.test:80', address=('192.0.2.2', 80),
+AttemptFailed(at=2.2613327648331625, target='db.test:80', address=('192.0.2.2', 80),
     error=AttemptTimedOut('timed out'), family=2, number=2, round=2, stage='connect',
     started=0.7613327648331624, tries=1)
 RetryScheduled(at=2.2613327648331625, target='db.test:80', delay=0.575424586962251,
@@ -943,7 +943,7 @@ LookupSucceeded(at=2.9617573517954137, target='db.test:80', family=2, name='db.t
     addresses=('192.0.2.1', '192.0.2.2'), duration=0.125, source='dns')
 AttemptStarted(at=2.9617573517954137, target='db.test:80', address=('192.0.2.1', 80), family=2,
     number=3, round=3)
-Attempt(at=2.9617573517954137, target='db.test:80', address=('192.0.2.1', 80),
+AttemptFailed(at=2.9617573517954137, target='db.test:80', address=('192.0.2.1', 80),
     error=TooManyOpenFiles(24, 'Too many open files'), family=2, number=3, round=3,
     stage='socket', started=2.9617573517954137, tries=1)
 RetryScheduled(at=2.9617573517954137, target='db.test:80', delay=1.6509344730398539,
@@ -964,15 +964,16 @@ AttemptCancelled(at=5.3626918248352675, target='db.test:80', address=('192.0.2.2
 GAVE_UP = """
 AttemptStarted(at=0.0, target='192.0.2.1:80', address=('192.0.2.1', 80), family=2, number=1,
     round=1)
-Attempt(at=0.0625, target='192.0.2.1:80', address=('192.0.2.1', 80),
+AttemptFailed(at=0.0625, target='192.0.2.1:80', address=('192.0.2.1', 80),
     error=ConnectionRefused(111, 'Connection refused'), family=2, number=1, round=1,
     stage='connect', started=0.0, tries=1)
 RetryScheduled(at=0.0625, target='192.0.2.1:80', delay=0.23796462709189137,
     error=ConnectionRefused(111, 'Connection refused'), round=1)
 AttemptStarted(at=0.30046462709189137, target='192.0.2.1:80', address=('192.0.2.1', 80),
     family=2, number=2, round=2)
-Attempt(at=2.0, target='192.0.2.1:80', address=('192.0.2.1', 80), error=DeadlineExceeded('timed
-    out'), family=2, number=2, round=2, stage='connect', started=0.30046462709189137, tries=1)
+AttemptFailed(at=2.0, target='192.0.2.1:80', address=('192.0.2.1', 80),
+    error=DeadlineExceeded('timed out'), family=2, number=2, round=2, stage='connect',
+    started=0.30046462709189137, tries=1)
 GaveUp(at=2.0, target='192.0.2.1:80', error=ConnectionRefused(111, 'Connection refused'),
     reason='deadline')
 """
@@ -1057,7 +1058,7 @@ def test_one_event_for_each_attempt_and_one_at_the_end() -> None:
         attempt_timeout=1,
     )
     begun = [e.number for e in outcome.told if type(e) is events.AttemptStarted]
-    ended = [e.number for e in outcome.told if type(e) is events.Attempt]
+    ended = [e.number for e in outcome.told if type(e) is events.AttemptFailed]
     assert begun == list(range(1, 10))
     assert sorted(ended) == begun
     assert [type(event) for event in outcome.told].count(events.GaveUp) == 1
@@ -1493,19 +1494,19 @@ def test_all_drivers_tell_the_same_story(api: Api) -> None:
         "LookupStarted",
         "LookupFailed try_again",
         "AttemptStarted 127.0.0.2",
-        "Attempt 127.0.0.2 connection_refused",
+        "AttemptFailed 127.0.0.2 connection_refused",
         "RetryScheduled connection_refused",
         "LookupStarted",
         "LookupSucceeded",
         "AttemptStarted 127.0.0.1",
-        "Attempt 127.0.0.1 connection_refused",
+        "AttemptFailed 127.0.0.1 connection_refused",
         "AttemptStarted 127.0.0.2",
-        "Attempt 127.0.0.2 connection_refused",
+        "AttemptFailed 127.0.0.2 connection_refused",
         "RetryScheduled connection_refused",
         "LookupStarted",
         "LookupSucceeded",
         "AttemptStarted 127.0.0.1",
-        "Attempt 127.0.0.1 connection_refused",
+        "AttemptFailed 127.0.0.1 connection_refused",
         "AttemptStarted 127.0.0.2",
         "Connected 127.0.0.2",
     ]

@@ -23,7 +23,7 @@ import pytest
 import trustme
 
 import aioconnect
-from aioconnect import ConnectError, Dialer, events, streams
+from aioconnect import ConnectError, Dialer, events, typed
 from aioconnect.resolve import StaticResolver
 
 from .conftest import descriptors
@@ -222,11 +222,11 @@ async def test_every_keyword_of_asyncio_is_taken() -> None:
     """Whatever ``create_connection`` of this Python version takes by keyword, ours takes too."""
     theirs = set(inspect.signature(asyncio.BaseEventLoop.create_connection).parameters)
     theirs -= {"self", "protocol_factory", "host", "port"}
-    ours = set(streams.ConnectionOptions.__annotations__)
+    ours = set(typed.ConnectionOptions.__annotations__)
     assert theirs <= ours, theirs - ours
     theirs = set(inspect.signature(asyncio.open_connection).parameters)
     theirs -= {"host", "port", "kwds"}
-    assert theirs <= set(streams.StreamOptions.__annotations__), theirs
+    assert theirs <= set(typed.StreamOptions.__annotations__), theirs
 
 
 async def test_limit_bounds_what_the_reader_buffers() -> None:

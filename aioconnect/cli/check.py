@@ -14,9 +14,9 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..dialer import Dialer, check_family
-from ..errors import safe
 from ..many import connect_many
 from ..targets import parse, parse_all
+from ..text import safe
 from .arguments import (
     add_connect_options,
     add_many_options,

@@ -13,7 +13,7 @@ import signal
 import sys
 from typing import IO, Final
 
-from ..errors import safe
+from ..text import safe
 
 __all__ = ["BOLD", "DIM", "GREEN", "RED", "YELLOW", "Console", "OutputLost", "printable"]
 

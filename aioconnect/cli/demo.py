@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from ..errors import ConnectError, format_address
+from ..errors import ConnectError
+from ..text import format_address
 from .arguments import add_output_options
 from .console import BOLD, DIM, GREEN, RED, YELLOW, printable
 from .timeline import Timeline

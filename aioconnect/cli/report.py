@@ -6,14 +6,14 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ..errors import format_host, safe
+from ..text import format_host, safe
 from .console import GREEN, RED, printable
 from .sources import shown_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..events import Attempt
+    from ..events import AttemptFailed
     from ..many import ConnectResult
     from .console import Console
     from .sources import Given
@@ -170,7 +170,7 @@ def _place(address: Any, family: int) -> dict[str, Any]:
     return place
 
 
-def _attempt(attempt: Attempt, started: float) -> dict[str, Any]:
+def _attempt(attempt: AttemptFailed, started: float) -> dict[str, Any]:
     return {
         **_place(attempt.address, attempt.family),
         "stage": attempt.stage,

@@ -10,10 +10,9 @@ import errno
 import socket
 from typing import TYPE_CHECKING, Any
 
-from ..errors import format_address, safe
 from ..events import (
-    Attempt,
     AttemptCancelled,
+    AttemptFailed,
     AttemptStarted,
     Connected,
     Event,
@@ -22,6 +21,7 @@ from ..events import (
     LookupSucceeded,
     RetryScheduled,
 )
+from ..text import format_address, safe
 from .console import BOLD, DIM, GREEN, RED, YELLOW
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Timeline:
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
-        if isinstance(event, Attempt):
+        if isinstance(event, AttemptFailed):
             self._end(event, event.at, _why(event), RED)
         elif isinstance(event, Connected):
             self._winner = format_address(event.address)
@@ -105,7 +105,9 @@ class Timeline:
         row = self._open[key] = _Row(at, what)
         self._rows.append(row)
 
-    def _end(self, event: Attempt | AttemptStarted, at: float, result: str, colour: str) -> None:
+    def _end(
+        self, event: AttemptFailed | AttemptStarted, at: float, result: str, colour: str
+    ) -> None:
         row = self._open.pop(event.number, None)
         if row is not None:
             row.end(at, result, colour)
@@ -127,7 +129,7 @@ class Timeline:
             )
 
 
-def _why(failed: Attempt) -> str:
+def _why(failed: AttemptFailed) -> str:
     """Say a failure in two words: the code that logs and JSON have, and the kernel's name."""
     number = failed.errno
     if number is None:

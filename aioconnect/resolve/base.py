@@ -22,7 +22,9 @@ import copy
 import socket
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from ..errors import ConnectError, from_exception, safe
+from ..causes import from_exception
+from ..errors import ConnectError
+from ..text import safe
 
 if TYPE_CHECKING:
     from collections.abc import (

@@ -11,17 +11,13 @@ Nothing here sleeps, looks at a clock or touches a socket.
 from __future__ import annotations
 
 from .addresses import AddressBackoff
-from .base import Policy, PolicyLike
-from .blocks import attempts, forever, never, on, within
 from .breaker import Breaker, Permit
 from .budget import Budget
-from .causes import hopeless, left_host
-from .context import Context
-from .deciding import decide
-from .decisions import Decision, Retry, Stop
-from .defaults import DEFAULT, RECONNECT, policy
+from .decision import Context, Decision, Retry, Stop, decide, hopeless, left_host
+from .defaults import DEFAULT, RECONNECT, explain, policy
 from .delays import constant, exponential, fibonacci, linear, schedule
-from .explaining import explain
+from .limits import attempts, forever, never, on, within
+from .policies import Policy, PolicyLike
 from .supervision import Supervision
 
 __all__ = [

@@ -10,14 +10,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from .base import Policy
-from .decisions import Retry, Stop
-from .values import written
+from .decision import Retry, Stop, written
+from .policies import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from .context import Context
+    from .decision import Context
 
 Jitter: TypeAlias = Literal["full", "equal"]
 """How a delay d is drawn: ``"full"`` from [0, d), ``"equal"`` from [d/2, d)."""

@@ -16,18 +16,15 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
-from .. import errors
-from ..errors import KEPT_ATTEMPTS, ConnectError
-from ..events import Attempt
-from .context import Context
-from .deciding import decide
-from .decisions import Stop
+from ..causes import from_exception
+from ..errors import KEPT_ATTEMPTS, AttemptFailed, ConnectError
+from .decision import Context, Stop, decide
 from .defaults import RECONNECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .base import Policy
+    from .policies import Policy
 
 MOST_A_MINUTE = 20
 """Connections to a server that accepts and does not hold that are begun in any minute."""
@@ -83,7 +80,7 @@ class Supervision:
         self._began: float | None = None
         self._previous_delay = 0.0
         self._policy_state: object = None
-        self._history: tuple[Attempt, ...] = ()
+        self._history: tuple[AttemptFailed, ...] = ()
 
     @property
     def next_dial(self) -> float | None:
@@ -129,7 +126,7 @@ class Supervision:
             self.postpone(self._accepted[0] + 60.0)
         return self._fail(
             now,
-            errors.from_exception(cause, stage="connect", target=self._target),
+            from_exception(cause, stage="connect", target=self._target),
             started=self._connected_at,
         )
 
@@ -187,15 +184,5 @@ class Supervision:
         self._wished = now + decision.delay
         return max(self._wished, self._not_before)
 
-    def _attempt(self, now: float, error: ConnectError, started: float) -> Attempt:
-        return Attempt(
-            now,
-            self._target,
-            self.failures,
-            self.failures,
-            error.address,
-            error.family,
-            stage=error.stage,
-            started=started,
-            error=error,
-        )
+    def _attempt(self, now: float, error: ConnectError, started: float) -> AttemptFailed:
+        return AttemptFailed(now, self._target, error, started, self.failures, self.failures)

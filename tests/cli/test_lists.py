@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aioconnect import errors, events
+from aioconnect import causes, events
 from aioconnect.cli import loopback, main
 from aioconnect.cli.summary import Summary
 
@@ -544,7 +544,7 @@ def test_what_was_lacking_is_counted_by_kind() -> None:
     """However often it happened, there is one line for each; other events are none of them."""
     summary = Summary()
     for number in (errno.EMFILE, errno.ENOBUFS, errno.ENFILE):
-        lack = errors.from_errno(number, stage="socket")
+        lack = causes.from_errno(number, stage="socket")
         summary.observe(events.SlowedDown(0.0, "db:80", 5, lack))
     summary.observe(events.AttemptStarted(0.0, "db:80", 1, 1, ("10.0.0.1", 80), socket.AF_INET))
     summary.end("")

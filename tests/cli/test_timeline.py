@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from aioconnect import errors, events
+from aioconnect import causes, events
 from aioconnect.cli.console import Console
 from aioconnect.cli.timeline import Timeline
 
@@ -54,11 +54,9 @@ def connected(at: float, number: int, address: object) -> events.Connected:
     return events.Connected(at, "db:80", number, 1, address, 0, local=None, elapsed=0.0)
 
 
-def refused(at: float, number: int, address: object, since: float) -> events.Attempt:
-    error = errors.from_errno(errno.ECONNREFUSED, stage="connect", address=address)
-    return events.Attempt(
-        at, "db:80", number, 1, address, 0, stage="connect", started=since, error=error
-    )
+def refused(at: float, number: int, address: object, since: float) -> events.AttemptFailed:
+    error = causes.from_errno(errno.ECONNREFUSED, stage="connect", address=address)
+    return events.AttemptFailed(at, "db:80", error, since, number, 1, address, 0, stage="connect")
 
 
 def test_a_failed_attempt_says_the_code_and_the_kernels_name(table: Table) -> None:
@@ -86,7 +84,7 @@ def test_rows_stand_in_the_order_of_the_starts(table: Table) -> None:
 
 def test_a_pause_between_rounds_is_a_row(table: Table) -> None:
     """It is printed when it begins: who watches knows what is being waited for."""
-    error = errors.from_errno(errno.ECONNREFUSED, stage="connect")
+    error = causes.from_errno(errno.ECONNREFUSED, stage="connect")
     table.tell(events.RetryScheduled(100.5, "db:80", 1, 0.25, error))
     assert table.new_rows() == [("500.0     750.0", "", "pause before round 2")]
 
@@ -100,7 +98,7 @@ def test_look_ups_are_rows(table: Table) -> None:
         100.002, "db:80", "db", v4, addresses=("10.0.0.5",), source="dns", duration=0.002
     )
     table.tell(found)
-    error = errors.from_exception(socket.gaierror(socket.EAI_AGAIN, "later"), stage="resolve")
+    error = causes.from_exception(socket.gaierror(socket.EAI_AGAIN, "later"), stage="resolve")
     table.tell(events.LookupFailed(100.004, "db:80", "db", v6, error=error))
     assert table.new_rows() == [
         ("0.0       4.0", "db AAAA", "try_again"),

@@ -8,7 +8,7 @@ import ssl
 
 import pytest
 
-from aioconnect import errors, retry
+from aioconnect import causes, retry
 
 from .virtual import (
     DENIED,
@@ -27,7 +27,7 @@ from .virtual import (
 )
 
 PERMANENT = retry.Stop("permanent")
-CERTIFICATE = errors.from_exception(ssl.SSLCertVerificationError(1, "expired"), stage="tls")
+CERTIFICATE = causes.from_exception(ssl.SSLCertVerificationError(1, "expired"), stage="tls")
 BACKOFF = retry.constant(2)
 
 
@@ -83,7 +83,7 @@ def test_a_policy_is_asked_once_per_failed_round() -> None:
 
 def test_a_call_that_is_out_of_time_says_so() -> None:
     """Not that nothing helps: more time would."""
-    error = errors.timed_out(whole=True, stage="resolve", target="db:5432")
+    error = causes.timed_out(whole=True, stage="resolve", target="db:5432")
     assert decide(error=error) == retry.Stop("deadline")
 
 
@@ -193,7 +193,7 @@ def test_what_a_policy_raises_comes_out_unchanged(raised: Exception) -> None:
         (failure(errno.ENETDOWN), False),
         (failure(errno.EAFNOSUPPORT, stage="socket"), False),
         (failure(errno.EADDRNOTAVAIL, stage="bind"), False),
-        (errors.circuit_open("db:5432", 3.0), False),
+        (causes.circuit_open("db:5432", 3.0), False),
         (round_of(NO_DESCRIPTOR, NO_ROUTE), False),
         (round_of(NO_DESCRIPTOR, REFUSED), True),
     ],

@@ -9,11 +9,13 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from aioconnect import retry
-from aioconnect.errors import ConnectError, combine, from_errno, from_exception
-from aioconnect.events import Attempt
+from aioconnect.causes import combine, from_errno, from_exception
+from aioconnect.events import AttemptFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from aioconnect.errors import ConnectError
 
 ADDRESS = ("192.0.2.1", 5432)
 
@@ -40,18 +42,18 @@ NAME_SERVER_AWAY = no_name(socket.EAI_AGAIN)
 
 def attempt(
     error: ConnectError = REFUSED, *, started: float = 0.0, at: float = 0.0, round: int = 1
-) -> Attempt:
+) -> AttemptFailed:
     """Return a failed attempt."""
-    return Attempt(
+    return AttemptFailed(
         at,
         "db:5432",
+        error,
+        started,
         round,
         round,
         ADDRESS,
         socket.AF_INET,
-        stage=error.stage,
-        started=started,
-        error=error,
+        error.stage,
     )
 
 
@@ -102,7 +104,7 @@ class Call:
         self.failures = 0
         self.delay = 0.0
         self.state: Any = None
-        self.history: tuple[Attempt, ...] = ()
+        self.history: tuple[AttemptFailed, ...] = ()
 
     def fail(
         self, now: float, error: ConnectError = REFUSED, *, takes: float = 0.0

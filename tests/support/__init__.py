@@ -1,0 +1,1 @@
+"""What several tests share, and the scripts that write what is generated."""

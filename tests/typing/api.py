@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING, Any, assert_type
+from typing import TYPE_CHECKING, Any, TypeAlias, assert_type
 
 import aioconnect
 from aioconnect import (
+    Answer,
+    AttemptFailed,
     ConnectError,
+    ConnectMany,
+    ConnectResult,
     Dialer,
+    Event,
     Help,
+    Options,
+    Supervisor,
     blocking,
     connect,
     connect_many,
@@ -26,18 +33,23 @@ from aioconnect import (
     sock_connect,
     wait_until_ready,
 )
-from aioconnect.events import Attempt, AttemptStarted, Connected, Event, LookupSucceeded, Stage
-from aioconnect.many import ConnectMany, ConnectResult
-from aioconnect.resolve import Answer
-from aioconnect.supervise import Supervisor
+from aioconnect.events import AttemptStarted, Connected, LookupSucceeded, Stage
+from aioconnect.resolve import StaticResolver
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Coroutine, Iterator
 
-    from aioconnect.options import ConnectOptions, Options, TargetOptions
-    from aioconnect.resolve import Resolver
-    from aioconnect.targets import Endpoint, TargetLike
+    from aioconnect import ConnectOptions, Endpoint, Resolver, TargetLike
+    from aioconnect.options import TargetOptions
+    from aioconnect.typed import ConnectionOptions, StreamOptions
+
+    Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Echo(asyncio.Protocol):
+    """A protocol of somebody else."""
+
 
 # connect ------------------------------------------------------------------------------------------
 
@@ -183,6 +195,59 @@ async def options_may_be_passed_on(options: ConnectOptions, other: TargetOptions
     await connect("a", 1, **wrong)
 
 
+async def every_function_takes_every_option(
+    options: ConnectOptions, others: TargetOptions, tls: ConnectionOptions, streams: StreamOptions
+) -> None:
+    """None of them lacks one, and each says of what type it is."""
+    assert_type(await open_connection("a", 1, **streams), Streams)
+    assert_type(await Dialer().open_connection("a", 1, **streams), Streams)
+    assert_type(await create_connection(Echo, "a", 1, **tls), tuple[asyncio.Transport, Echo])
+    assert_type(await Dialer().create_connection(Echo, **tls), tuple[asyncio.Transport, Echo])
+    assert_type(connect_many(["a:1"], **others), ConnectMany)
+    assert_type(await wait_until_ready("a", 1, **others), float)
+    assert_type(Dialer().replace(**options), Dialer)
+    await open_connection("a", 1, timeout="5")  # type: ignore[arg-type]
+    await Dialer().open_connection("a", 1, timeout="5")  # type: ignore[arg-type]
+    await create_connection(Echo, "a", 1, timeout="5")  # type: ignore[arg-type]
+    await Dialer().create_connection(Echo, "a", 1, timeout="5")  # type: ignore[arg-type]
+    connect_many(["a:1"], interleave="1")  # type: ignore[arg-type]
+    await wait_until_ready("a", 1, interleave="1")  # type: ignore[arg-type]
+    blocking.connect("a", 1, timeout="5")  # type: ignore[arg-type]
+    Dialer(timeout="5")  # type: ignore[arg-type]
+    await Dialer().open_connection("a", 1, time_out=5)  # type: ignore[call-arg]
+    await Dialer().create_connection(Echo, "a", 1, time_out=5)  # type: ignore[call-arg]
+    await create_connection(Echo, "a", 1, time_out=5)  # type: ignore[call-arg]
+    await open_connection("a", 1, time_out=5)  # type: ignore[call-arg]
+
+
+async def keywords_of_asyncio_have_their_types(context: ssl.SSLContext) -> None:
+    """Beside ours, and of no other type."""
+    await open_connection("a", 1, ssl=context, server_hostname="a", ssl_handshake_timeout=5)
+    await open_connection("a", 1, ssl=True, ssl_shutdown_timeout=5, proto=0, flags=0)
+    await open_connection("a", 1, ssl=None, all_errors=True, limit=1024, sock=None)
+    await open_connection("a", 1, ssl=1.5)  # type: ignore[arg-type]
+    await open_connection("a", 1, server_hostname=1)  # type: ignore[arg-type]
+    await open_connection("a", 1, ssl_handshake_timeout="5")  # type: ignore[arg-type]
+    await open_connection("a", 1, ssl_shutdown_timeout="5")  # type: ignore[arg-type]
+    await open_connection("a", 1, sock=1)  # type: ignore[arg-type]
+    await open_connection("a", 1, proto="tcp")  # type: ignore[arg-type]
+    await open_connection("a", 1, flags=None)  # type: ignore[arg-type]
+    await open_connection("a", 1, all_errors=None)  # type: ignore[arg-type]
+    await open_connection("a", 1, limit=None)  # type: ignore[arg-type]
+
+
+def everything_can_be_reached_from_the_package() -> None:
+    """Also what loads on first use, and nothing that does not exist."""
+    assert_type(aioconnect.resolve.StaticResolver({}), StaticResolver)
+    assert_type(aioconnect.retry.attempts(3), retry.Policy)
+    assert_type(aioconnect.many.ConnectResult, type[ConnectResult])
+    assert_type(aioconnect.supervise.Supervisor, type[Supervisor])
+    assert_type(aioconnect.events.Event, type[Event])
+    assert_type(aioconnect.options.Options(), Options)
+    _ = aioconnect.conect  # type: ignore[attr-defined]
+    _ = aioconnect.options.Optoins  # type: ignore[attr-defined]
+
+
 # Dialer -------------------------------------------------------------------------------------------
 
 
@@ -241,10 +306,6 @@ def replace_keeps_the_class(dialer: Dialer, database: Database) -> None:
 
 
 # asyncio's two ------------------------------------------------------------------------------------
-
-
-class Echo(asyncio.Protocol):
-    """A protocol of somebody else."""
 
 
 async def streams_are_asyncios(context: ssl.SSLContext, sock: socket.socket) -> None:
@@ -351,7 +412,7 @@ def errors_are_built_ins_too(error: ConnectError) -> Iterator[OSError]:
     assert_type(error.stage, Stage)
     assert_type(error.help, Help)
     assert_type(error.hint, str)
-    assert_type(error.attempts, tuple[Attempt, ...])
+    assert_type(error.attempts, tuple[AttemptFailed, ...])
     assert_type(error.count, int)
     assert_type(error.elapsed, float)
     assert_type(error.stopped, str | None)
@@ -369,7 +430,7 @@ def events_tell_what_happened(event: Event) -> None:
     """Each kind has its facts."""
     assert_type(event.at, float)
     assert_type(event.target, str)
-    if isinstance(event, Attempt):
+    if isinstance(event, AttemptFailed):
         assert_type(event.number, int)
         assert_type(event.round, int)
         assert_type(event.stage, Stage)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias
 
-from .. import errors
+from .. import table
 from ..errors import ConnectError
-from .base import Policy
-from .decisions import Retry, Stop
-from .values import written
+from .decision import Retry, Stop, written
+from .policies import Policy
 
 if TYPE_CHECKING:
-    from .context import Context
+    from .decision import Context
 
 Matcher: TypeAlias = str | type[BaseException] | Callable[[ConnectError], bool]
 """What :func:`on` takes: a code, an exception class, or a predicate."""
@@ -148,7 +147,7 @@ class On(Policy):
 
 def _check(one: object) -> None:
     if isinstance(one, str):
-        codes = _codes()
+        codes = table.codes()
         if one not in codes:
             from difflib import get_close_matches
 
@@ -171,15 +170,6 @@ def _matches(one: Matcher, error: ConnectError) -> bool:
     if isinstance(one, type):
         return isinstance(error, one)
     return bool(one(error))
-
-
-def _codes() -> set[str]:
-    """Return every code of the table in ``errors``, so that a misspelt one is found at once."""
-    rows: list[object] = []
-    for value in vars(errors).values():
-        table = cast("dict[object, object]", value) if isinstance(value, dict) else {0: value}
-        rows.extend(table.values())
-    return {row.code for row in rows if isinstance(row, errors.Cause)}
 
 
 class Forever(Policy):

@@ -1,0 +1,183 @@
+"""What each option accepts, and the plain form in which it is kept.
+
+A check takes the option's name and the value that was given.  It returns what is kept: seconds as
+floats, no limit as infinity, an address with its family, a list as a tuple.  Everything else is a
+``TypeError`` or a ``ValueError`` that names the option.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+from typing import TYPE_CHECKING, Any
+
+from .targets import parse
+from .text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = [
+    "count",
+    "delay",
+    "family",
+    "function",
+    "having",
+    "limit",
+    "local_addr",
+    "optional_span",
+    "plain_addresses",
+    "socket_options",
+    "socket_type",
+    "span",
+]
+
+LEAST_DELAY = 0.010
+"""Seconds between two starts at least (RFC 8305, section 5: MUST NOT be less than 10 ms)."""
+
+
+def span(name: str, value: object) -> float:
+    """Return seconds: a number that is not negative; infinity is allowed."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is seconds as a number, not {value!r}")
+    try:
+        seconds = float(value)
+    except OverflowError:
+        raise ValueError(f"{name}: too large a number; infinity says it") from None
+    if math.isnan(seconds) or seconds < 0:
+        raise ValueError(f"{name}={value!r}: a time is not negative, and not NaN")
+    return seconds
+
+
+def limit(name: str, value: object) -> float:
+    """Return seconds, infinity for None."""
+    return math.inf if value is None else span(name, value)
+
+
+def optional_span(name: str, value: object) -> float | None:
+    """Return seconds, or None."""
+    return None if value is None else span(name, value)
+
+
+def delay(name: str, value: object) -> float | None:
+    """Return seconds between two starts, None for no end."""
+    seconds = limit(name, value)
+    return None if seconds == math.inf else max(seconds, LEAST_DELAY)
+
+
+def count(name: str, value: object) -> int:
+    """Return a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is a whole number, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{name}={value!r}: at least 1")
+    return int(value)
+
+
+def family(name: str, value: object) -> int:
+    """Return 0, ``AF_INET`` or ``AF_INET6``."""
+    if isinstance(value, bool) or value not in (0, socket.AF_INET, socket.AF_INET6):
+        raise ValueError(f"family={value!r}: AF_INET, AF_INET6 or 0 for both")
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def socket_type(name: str, value: object) -> int:
+    """Return the type of a socket that can be connected."""
+    if isinstance(value, bool) or value not in (
+        socket.SOCK_STREAM,
+        socket.SOCK_DGRAM,
+        getattr(socket, "SOCK_SEQPACKET", 5),
+    ):
+        raise ValueError(f"type={value!r}: SOCK_STREAM or SOCK_DGRAM")
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def local_addr(name: str, value: Any) -> tuple[tuple[int, Any], ...] | None:
+    """Return the local addresses to bind, each with its family."""
+    if value is None:
+        return None
+    if value == ():
+        raise ValueError("local_addr is empty")
+    # A tuple is one address, unless it holds addresses.
+    one = isinstance(value, str) or (isinstance(value, tuple) and not isinstance(value[0], tuple))
+    checked = [_local(each) for each in ([value] if one else _items(name, value))]
+    if not checked:
+        raise ValueError("local_addr is empty")
+    return tuple(checked)
+
+
+def _local(value: Any) -> tuple[int, Any]:
+    if isinstance(value, str):
+        if not value or "\0" in value[1:]:
+            raise ValueError("local_addr: a path is not empty and has no NUL")
+        return int(socket.AF_UNIX), value
+    if not isinstance(value, tuple) or len(value) not in (2, 4):
+        raise TypeError("local_addr is (host, port), a path, or a list of these")
+    host, port, *rest = value
+    if isinstance(port, bool) or not isinstance(port, int):
+        raise TypeError(f"local_addr: a port is an int, not {port!r}")
+    if not 0 <= port < 65536:
+        raise ValueError(f"local_addr: port {port} is not between 0 and 65535")
+    if any(isinstance(each, str) for each in rest):
+        raise TypeError(
+            "local_addr: a scope id is an int; write a name into the host: fe80::1%eth0"
+        )
+    if host in (None, ""):
+        host = "0.0.0.0"  # noqa: S104  # any local address; nothing listens
+    try:
+        target = parse((host, port or 1, *rest))  # a target has no port 0, a local address may
+    except (TypeError, ValueError) as exc:
+        raise type(exc)(f"local_addr: {exc}") from None
+    if target.name is not None:
+        raise ValueError(f"local_addr: {safe(target.name)!r} is not a numeric address")
+    return target.family, (host, port, *rest)
+
+
+def plain_addresses(checked: Iterable[tuple[int, Any]]) -> list[Any]:
+    """Return local addresses as they were given, without their family."""
+    return [address for _, address in checked]
+
+
+def _items(name: str, value: Any) -> tuple[Any, ...]:
+    try:
+        return tuple(value)
+    except TypeError:
+        raise TypeError(f"{name} is a list, not {value!r}") from None
+
+
+def socket_options(name: str, value: Any) -> tuple[Any, ...]:
+    """Return ``(level, name, value)`` tuples that ``setsockopt`` takes."""
+    if value is None:
+        return ()
+    given = _items(name, value)
+    for each in given:
+        if not isinstance(each, tuple | list) or len(each) != 3:
+            raise TypeError(f"socket_options: {each!r} is not (level, name, value)")
+        level, option, setting = each
+        if not (isinstance(level, int) and isinstance(option, int)):
+            raise TypeError(f"socket_options: level and name are numbers in {each!r}")
+        if not isinstance(setting, int | bytes | bytearray):
+            raise TypeError(f"socket_options: the value is an int or bytes in {each!r}")
+        if any(isinstance(n, int) and not -(2**31) <= n < 2**32 for n in each):
+            raise ValueError(f"socket_options: a number in {each!r} is too large for C")
+    return tuple(tuple(each) for each in given)
+
+
+def function(name: str, value: Any) -> Any:
+    """Return what can be called, or None."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} is not callable: {value!r}")
+    return value
+
+
+def having(*methods: str) -> Callable[[str, Any], Any]:
+    """Return the check for an object with these methods, or None."""
+
+    def check(name: str, value: Any) -> Any:
+        if isinstance(value, type):
+            raise TypeError(f"{name} is an object, not a class: {value!r}")
+        if value is not None and not all(callable(getattr(value, m, None)) for m in methods):
+            raise TypeError(f"{name} needs {' and '.join(m + '()' for m in methods)}: {value!r}")
+        return value
+
+    return check
