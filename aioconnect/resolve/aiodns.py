@@ -1,35 +1,13 @@
 """Names by DNS itself, with their time to live, without a thread per look-up: aiodns on the loop.
 
 Extra ``aiodns``.  The hosts file, the search list and the options of resolv.conf hold, because
-they are read here as glibc reads them (:mod:`.hosts`, :mod:`.config`, :mod:`.search`); what
+they are read here as glibc reads them (:mod:`.known`, :mod:`.config`, :mod:`.search`); what
 another source of nsswitch.conf may own is left to the system, and so is ``.local`` (RFC 6762:
 never by unicast DNS unless this host says so).  c-ares, below aiodns, is asked for one full name
 and one type at a time, and does what it is best at: it repeats queries, changes servers, remembers
 which are dead, and falls back to TCP.
 
-What is done about the ways of c-ares and aiodns:
-
-- **Two ports.**  Each loop has one ``DNSResolver`` for each family.  Two queries that leave from
-  one port lose one of them where the kernel tracks connections (Kubernetes, 2 s each time).
-- **The servers are given**, from a resolv.conf that we read and watch: a channel made while no
-  descriptor is free would ask 127.0.0.1 for ever.
-- **No hidden cache.**  c-ares keeps answers, an empty one for an hour, and can't be told not to.
-  It forgets them when its list of servers changes: so before each query one is added and taken
-  away again.  What it knows of the other servers it keeps.
-- **Patience.**  After three quick answers of a server c-ares asks again after a quarter of a
-  second, drops what was answered to the first try, and gives up within two seconds.  So it is
-  made to forget how quick its servers are where it has nothing else to remember: no query is on
-  its way, and no server has failed.  It has tries for a minute; our own time limit, glibc's, is
-  what ends a query.
-- **What is taken.**  Only addresses of the name at the end of the aliases; and a time to live with
-  its highest bit set is none (RFC 2181, section 8).
-- **Bounds.**  Of each family at most ``IN_FLIGHT`` queries wait for a prompt answer at a time: more
-  answers at once would overflow the socket's receive buffer and be repeated after seconds.  One
-  that is not answered within ``PROMPT`` seconds no longer counts, so a dead zone holds up nobody.
-- **Leaving.**  The same question asked by many is one query.  c-ares can end only all queries of
-  a channel: it is told to when nobody waits for any.
-- **Closing.**  A closed ``DNSResolver`` keeps four descriptors and a thread for up to a second, so
-  there is never one per name or call.
+How the queries are made, and what is done about the ways of c-ares, is in :mod:`.queries`.
 
 Sources: RFC 1035; RFC 6762, section 22.1; resolv.conf(5); aiodns 4, c-ares 1.34.
 """
@@ -37,54 +15,33 @@ Sources: RFC 1035; RFC 6762, section 22.1; resolv.conf(5); aiodns 4, c-ares 1.34
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import socket
 import sys
-import threading
-import weakref
-from collections import OrderedDict
-from contextlib import aclosing, suppress
-from functools import partial
-from importlib import import_module
+from contextlib import aclosing
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..errors import ConnectError
-from . import base, hosts
+from . import base
 from .base import EAI_NODATA, Answer, check_name, checked, failure, not_resolved
 from .config import DNS, HOSTS, NOT_FOUND, SYSTEM, UNAVAILABLE, Step, patience, resolv_conf, steps
-from .per_loop import Mailbox, PerLoop, mailbox_of, renew_in_child
+from .known import HOSTS_FILE, peek_hosts
+from .per_loop import PerLoop, mailbox_of, settle
+from .queries import FIRST_TRY, Queries, Settings
 from .search import ANSWERED, Search, Status, has_answer
 from .system import default
 from .threads import SHARED, check_descriptors
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Future, TimerHandle
+    from asyncio import Future
     from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from .base import Resolver
     from .config import ResolvConf
-    from .hosts import Hosts
+    from .known import Hosts
 
 __all__ = ["AiodnsResolver"]
-
-try:
-    aiodns: Any = import_module("aiodns")
-    pycares: Any = import_module("pycares")
-    ares: Any = import_module("pycares.errno")
-except ImportError as exc:
-    raise ImportError("aiodns is missing: install aioconnect[aiodns]") from exc
-
-TRIES = 8
-FIRST_TRY = 1.25
-"""Seconds after which c-ares asks again.  What is answered later is lost with it."""
-
-IN_FLIGHT = 64
-PROMPT = 0.5
-
-UNUSED = "127.255.255.254:9"
-"""A server that is added and taken away again, so that c-ares forgets answers."""
 
 _AF_INET6 = int(socket.AF_INET6)
 
@@ -129,7 +86,7 @@ class AiodnsResolver:
         self._tries = tries
         self._fallback = fallback
         self._generation = 0
-        self._loops = PerLoop(_Queries)
+        self._loops = PerLoop(Queries)
 
     async def lookup(self, name: str, family: int, /) -> Answer:
         """Look up one name for one family; see :meth:`.base.Resolver.lookup`."""
@@ -178,8 +135,8 @@ class AiodnsResolver:
             del error  # or it would refer to itself, through the frame of its traceback
 
     def peek_name(self, name: str, families: Sequence[int], /) -> tuple[Answer, ...] | None:
-        """Return what the hosts file has, if it is asked first; see :mod:`.hosts`."""
-        return hosts.peek(name, families)
+        """Return what the hosts file has, if it is asked first; see :mod:`.known`."""
+        return peek_hosts(name, families)
 
     def forget(self, name: str, /) -> None:
         """Ask again the next time: what is on its way now is not shared with who asks then."""
@@ -209,7 +166,7 @@ class AiodnsResolver:
 
     # For a search --------------------------------------------------------------------------------
 
-    def queries(self) -> _Queries:
+    def queries(self) -> Queries:
         """Return what is kept for the running loop."""
         loop = asyncio.get_running_loop()
         queries = self._loops.of(loop)
@@ -218,11 +175,11 @@ class AiodnsResolver:
             queries = self._loops.of(loop)
         return queries
 
-    def settings(self, conf: ResolvConf) -> _Settings:
+    def settings(self, conf: ResolvConf) -> Settings:
         """Return how to ask: what was given, else what resolv.conf says."""
         timeout = self._timeout if self._timeout is not None else conf.timeout
         servers = self._nameservers or tuple([_server(address) for address in conf.servers])
-        return _Settings(
+        return Settings(
             servers,
             min(timeout, FIRST_TRY),
             conf.rotate,
@@ -238,16 +195,16 @@ _WITHOUT_NSSWITCH = (Step(HOSTS, frozenset()), Step(DNS, frozenset()))
 
 async def _hosts() -> Hosts:
     """Return the hosts file; a large one that is new is read in a thread."""
-    file = hosts.FILE.at_hand()
+    file = HOSTS_FILE.at_hand()
     if file is not None:
         return file
     loop = asyncio.get_running_loop()
     read: Future[Hosts | BaseException] = loop.create_future()
 
     def done(outcome: Hosts | BaseException) -> None:
-        mailbox_of(loop).put(_set, read, outcome)
+        mailbox_of(loop).put(settle, read, outcome)
 
-    ticket = SHARED.call(("hosts",), "hosts", 0, hosts.FILE.value, done)
+    ticket = SHARED.call(("hosts",), "hosts", 0, HOSTS_FILE.value, done)
     try:
         outcome = await read
     finally:
@@ -255,11 +212,6 @@ async def _hosts() -> Hosts:
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
-
-
-def _set(future: Future[Any], result: object) -> None:
-    if not future.done():
-        future.set_result(result)
 
 
 _SERVER = re.compile(r"\[([^\[\]]+)\]:(\d{1,5})|([^\[\]:]+):(\d{1,5})|\[([^\[\]]+)\]|([^\[\]]+)")
@@ -368,442 +320,3 @@ _SAID = {
     Status.MALFORMED: (socket.EAI_AGAIN, "the name server's answer makes no sense"),
     Status.SILENT: (socket.EAI_AGAIN, "the name servers did not answer"),
 }
-
-
-# The queries of a loop ----------------------------------------------------------------------------
-
-
-class _Settings(NamedTuple):
-    """How to ask."""
-
-    servers: tuple[str, ...]
-    first_try: float
-    rotate: bool
-    tcp: bool
-    patience: float
-    generation: int
-    """Of what was forgotten: an older query is not joined."""
-
-
-class _Query:
-    """One question, and how many wait for its outcome."""
-
-    __slots__ = ("askers", "family", "name", "outcome", "settings", "waiters")
-
-    def __init__(self, name: str, family: int, settings: _Settings) -> None:
-        self.name = name
-        self.family = family
-        self.settings = settings
-        self.askers = 0
-        self.waiters: set[Future[None]] = set()
-        self.outcome: Answer | Status | OSError | None = None
-
-    def land(self, outcome: Answer | Status | OSError) -> None:
-        self.outcome = outcome
-        for waiter in self.waiters:
-            _set(waiter, None)
-
-
-class _Queries:
-    """The queries of one loop: those with c-ares, those that queue, and who waits for them."""
-
-    def __init__(self, loop: AbstractEventLoop) -> None:
-        self.closed = False
-        self._keeper = _Keeper(self)
-        self._mailbox = mailbox_of(loop)
-        self._loop = weakref.ref(loop)
-        self._latest: dict[tuple[str, int], _Query] = {}  # that others may join
-        self._channels: dict[int, _Channel] = {}
-
-    async def outcomes(
-        self, name: str, families: Sequence[int], settings: _Settings
-    ) -> AsyncGenerator[tuple[int, Answer | Status], None]:
-        """Ask for one full name; yield what comes of each family.
-
-        Raises:
-            OSError: this host lacks something, or the queries were closed.
-        """
-        loop = asyncio.get_running_loop()
-        queries = [self._join(name, family, settings) for family in families]
-        pending = list(queries)
-        try:
-            self._give()
-            deadline = loop.time() + settings.patience
-            while pending:
-                landed = [query for query in pending if query.outcome is not None]
-                if not landed:
-                    await _landing(loop, pending, deadline)
-                    landed = [query for query in pending if query.outcome is not None]
-                    if not landed:
-                        for query in pending:
-                            yield query.family, Status.SILENT
-                        return
-                for query in landed:
-                    pending.remove(query)
-                    if isinstance(query.outcome, OSError):
-                        raise base.again(query.outcome)
-                    assert query.outcome is not None
-                    yield query.family, query.outcome
-        finally:
-            for query in queries:
-                self._leave(query)
-
-    def close(self) -> None:
-        """End everything; those who wait get an error."""
-        if self.closed:
-            return
-        self.closed = True
-        for channel in self._channels.values():
-            channel.close()
-        for query in self._latest.values():
-            query.land(_closed(query))
-        self._latest.clear()
-        self._keeper.close()
-
-    def __del__(self) -> None:
-        self.close()
-
-    def _join(self, name: str, family: int, settings: _Settings) -> _Query:
-        key = (name.lower(), family)
-        query = self._latest.get(key)
-        if query is None or query.settings != settings:
-            query = self._latest[key] = _Query(name, family, settings)
-            self._channel(family).queued[query] = None
-        query.askers += 1
-        return query
-
-    def _leave(self, query: _Query) -> None:
-        query.askers -= 1
-        if query.askers or self.closed:
-            return
-        self._forget(query)
-        self._channel(query.family).leave(query)
-        self._give()
-
-    def _forget(self, query: _Query) -> None:
-        key = (query.name.lower(), query.family)
-        if self._latest.get(key) is query:
-            del self._latest[key]
-
-    def _channel(self, family: int) -> _Channel:
-        channel = self._channels.get(family)
-        if channel is None:
-            channel = self._channels[family] = _Channel(self, self._mailbox)
-        return channel
-
-    def _give(self) -> None:
-        for channel in self._channels.values():
-            channel.give(self._loop())
-
-    def landed(self, query: _Query, outcome: Answer | Status | OSError) -> None:
-        """Take what came of a query, and give c-ares the next that queue."""
-        self._forget(query)
-        query.land(outcome)
-        if not self.closed:
-            self._give()
-
-
-def _closed(query: _Query) -> ConnectError:
-    said = "the resolver was closed"
-    return not_resolved(socket.EAI_AGAIN, said, query.name, query.family)
-
-
-async def _landing(loop: AbstractEventLoop, pending: list[_Query], deadline: float) -> None:
-    """Wait until one of the queries has an outcome, or until the deadline."""
-    waiter: Future[None] = loop.create_future()
-    for query in pending:
-        query.waiters.add(waiter)
-    timer = loop.call_at(deadline, _set, waiter, None)
-    try:
-        await waiter
-    finally:
-        timer.cancel()
-        for query in pending:
-            query.waiters.discard(waiter)
-
-
-class _Channel:
-    """The queries of one family, and the ``DNSResolver`` that makes them."""
-
-    def __init__(self, queries: _Queries, mailbox: Mailbox) -> None:
-        self.queued: OrderedDict[_Query, None] = OrderedDict()
-        self._queries = weakref.ref(queries)
-        self._mailbox = mailbox
-        self._given: OrderedDict[_Query, float] = OrderedDict()  # that may be answered promptly
-        self._with_cares = 0
-        self._waited: set[_Query] = set()  # of those
-        self._timer: TimerHandle | None = None
-        self._resolver: Any = None
-        self._made_of: tuple[Any, ...] = ()
-        self._giving = False
-
-    def give(self, loop: AbstractEventLoop | None) -> None:
-        """Give c-ares as many of the queued queries as it may have."""
-        if self._giving or loop is None:
-            return
-        self._giving = True
-        try:
-            while self.queued and self._has_room():
-                query, _ = self.queued.popitem(last=False)
-                self._ask(loop, query)
-        finally:
-            self._giving = False
-        if not self.queued:
-            self._stop_timer()
-        elif self._timer is None:  # in the meantime answers make room, if there are any
-            self._timer = loop.call_later(PROMPT / 4, self._give_later, loop)
-
-    def leave(self, query: _Query) -> None:
-        """Take out a query that nobody waits for any more."""
-        self.queued.pop(query, None)
-        self._given.pop(query, None)
-        if query in self._waited:
-            self._waited.remove(query)
-            if not self._waited and self._resolver is not None:
-                self._resolver.cancel()
-
-    def close(self) -> None:
-        """End all queries, and close the resolver."""
-        self._stop_timer()
-        self.queued.clear()
-        self._given.clear()
-        self._waited.clear()
-        if self._resolver is not None:
-            _close(self._resolver)
-            self._resolver = None
-
-    def _has_room(self) -> bool:
-        late = monotonic() - PROMPT
-        while self._given and self._given[next(iter(self._given))] <= late:
-            self._given.popitem(last=False)
-        return len(self._given) < IN_FLIGHT
-
-    def _give_later(self, loop: AbstractEventLoop) -> None:
-        self._timer = None
-        self.give(loop)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _ask(self, loop: AbstractEventLoop, query: _Query) -> None:
-        queries = self._queries()
-        assert queries is not None
-        try:
-            resolver = self._resolver_for(loop, query.settings)
-        except OSError as exc:
-            queries.landed(query, failure(exc, query.name, query.family))
-            return
-        self._given[query] = monotonic()
-        self._waited.add(query)
-        self._with_cares += 1
-        kind = "AAAA" if query.family == _AF_INET6 else "A"
-        answered = partial(_answered, self._queries, weakref.ref(self), query)
-        resolver.query_dns(query.name, kind).add_done_callback(answered)
-
-    def told(self, query: _Query) -> None:
-        """Take out a query that c-ares has answered."""
-        self._with_cares -= 1
-        self._given.pop(query, None)
-        self._waited.discard(query)
-
-    def _resolver_for(self, loop: AbstractEventLoop, settings: _Settings) -> Any:
-        """Return a resolver that asks as the settings say, and has forgotten every answer.
-
-        Raises:
-            OSError: there can be none for lack of a descriptor.
-        """
-        servers = settings.servers
-        made_of = (settings.first_try, settings.rotate, settings.tcp)
-        if self._resolver is not None and made_of != self._made_of:
-            _close(self._resolver)
-            self._resolver = None
-        if self._resolver is None:
-            self._resolver = _make(_QuietLoop(loop, self._mailbox), settings)
-            self._made_of = made_of
-        elif self._with_cares or not _in_order(self._resolver.nameservers, servers):
-            # Not all at once: c-ares would forget which servers failed, and what it asks them.
-            self._resolver.nameservers = [*servers, UNUSED]
-            self._resolver.nameservers = servers
-        else:
-            self._resolver.nameservers = [UNUSED]
-            self._resolver.nameservers = servers
-        return self._resolver
-
-
-def _in_order(found: Sequence[str], servers: Sequence[str]) -> bool:
-    """Whether c-ares has its servers in the order given: those that failed come last."""
-    return list(found) == [server.rpartition(":")[0] for server in servers]
-
-
-def _answered(
-    queries: weakref.ref[_Queries],
-    channel: weakref.ref[_Channel],
-    query: _Query,
-    future: Future[Any],
-) -> None:
-    exc = None if future.cancelled() else future.exception()
-    alive, of_family = queries(), channel()
-    if alive is None or of_family is None:
-        return
-    of_family.told(query)
-    outcome: Answer | Status | OSError
-    if future.cancelled():
-        outcome = Status.SILENT
-    elif exc is not None:
-        number = exc.args[0] if exc.args and isinstance(exc.args[0], int) else None
-        outcome = _STATUSES.get(number, Status.SILENT)
-        if number == ares.ARES_ENOMEM:
-            outcome = not_resolved(socket.EAI_MEMORY, "no memory", query.name, query.family)
-    else:
-        outcome = _read(query, future.result())
-    alive.landed(query, outcome)
-
-
-_STATUSES = {
-    getattr(ares, f"ARES_{name}"): status
-    for names, status in (
-        ("ENOTFOUND EBADNAME EBADQUERY EBADSTR ENONAME", Status.NO_NAME),
-        ("ENODATA", Status.NO_DATA),
-        ("ESERVFAIL", Status.SERVER_FAILED),
-        ("EREFUSED ENOTIMP", Status.REFUSED),
-        ("EFORMERR", Status.FORMAT_ERROR),
-        ("EBADRESP", Status.MALFORMED),
-        # All others are SILENT: ETIMEOUT, ECONNREFUSED, EOF, ...
-    )
-    for name in names.split()
-}
-
-
-def _read(query: _Query, result: Any) -> Answer | Status:
-    """Return the addresses of the name at the end of the aliases."""
-    aliases = {
-        record.name.lower(): record
-        for record in result.answer
-        if record.type == pycares.QUERY_TYPE_CNAME
-    }
-    owner = query.name.lower()
-    ttls = []
-    canonical = None
-    while (record := aliases.pop(owner, None)) is not None:  # each once: a loop ends
-        canonical = record.data.cname.removesuffix(".")
-        owner = canonical.lower()
-        ttls.append(record.ttl)
-    wanted = pycares.QUERY_TYPE_AAAA if query.family == _AF_INET6 else pycares.QUERY_TYPE_A
-    found = [
-        record for record in result.answer if record.type == wanted and record.name.lower() == owner
-    ]
-    if not found:
-        return Status.NO_DATA
-    ttl = min([0 if each >= 2**31 else each for each in (*ttls, *[r.ttl for r in found])])
-    addresses = tuple(dict.fromkeys([record.data.addr for record in found]))
-    return checked(addresses, query.family, float(ttl), canonical, "dns")
-
-
-# aiodns -------------------------------------------------------------------------------------------
-
-
-class _QuietLoop:
-    """The loop as a ``DNSResolver`` sees it.
-
-    c-ares calls from a thread of its own.  Its answers go through the mailbox, which wakes the
-    loop once for many, and says nothing if it was closed.
-    """
-
-    def __init__(self, loop: AbstractEventLoop, mailbox: Mailbox) -> None:
-        self._loop = weakref.ref(loop)
-        self.call_soon_threadsafe = mailbox.put
-
-    def __getattr__(self, name: str) -> Any:
-        loop = self._loop()
-        if loop is None or (loop.is_closed() and name.startswith("remove_")):
-            return _nothing  # the loop's descriptors and timers are gone with it
-        return getattr(loop, name)
-
-
-def _nothing(*_: object) -> None:
-    pass
-
-
-def _make(loop: _QuietLoop, settings: _Settings) -> Any:
-    check_descriptors()
-    _making.quiet = True
-    try:
-        return aiodns.DNSResolver(
-            list(settings.servers),
-            loop,
-            timeout=settings.first_try,
-            tries=TRIES,
-            rotate=settings.rotate,
-            flags=pycares.ARES_FLAG_USEVC | pycares.ARES_FLAG_EDNS if settings.tcp else None,
-        )
-    except pycares.AresError as exc:
-        check_descriptors()
-        raise socket.gaierror(socket.EAI_MEMORY, str(exc)) from None
-    finally:
-        _making.quiet = False
-
-
-def _close(resolver: Any) -> None:
-    with suppress(StopIteration):  # it awaits nothing
-        resolver.close().send(None)
-
-
-class _Making(threading.local):
-    quiet = False
-
-
-_making = _Making()
-
-
-def _is_loud(_: logging.LogRecord) -> bool:
-    # Without a free inotify instance aiodns warns, and works all the same.
-    return not _making.quiet
-
-
-logging.getLogger("aiodns").addFilter(_is_loud)
-
-
-class _Keeper:
-    """Closes the queries when the running loop shuts its asynchronous generators down."""
-
-    def __init__(self, queries: _Queries) -> None:
-        self._generator = self._keep(weakref.ref(queries))
-        # A generator keeps the hook that finalizes it, and by that the loop: this one needs none.
-        finalizer = sys.get_asyncgen_hooks().finalizer
-        sys.set_asyncgen_hooks(finalizer=None)
-        try:
-            with suppress(StopIteration):  # it has yielded, and the loop knows of it
-                self._generator.__anext__().__await__().send(None)
-        finally:
-            sys.set_asyncgen_hooks(finalizer=finalizer)
-
-    @staticmethod
-    async def _keep(queries: weakref.ref[_Queries]) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            alive = queries()
-            if alive is not None:
-                alive.close()
-
-    def close(self) -> None:
-        """End the generator, which awaits nothing; unless it is what calls this."""
-        with suppress(StopIteration, RuntimeError):
-            self._generator.aclose().__await__().send(None)
-
-
-class _ShutdownThread:
-    """The thread by which pycares destroys channels: a forked child must start its own."""
-
-    def renew(self) -> None:
-        # It has no public name (pycares#239): without it, channels closed in a child are never
-        # freed.
-        former = getattr(pycares, "_shutdown_manager", None)
-        if former is not None:
-            pycares._shutdown_manager = type(former)()
-
-
-_shutdown_thread = _ShutdownThread()
-renew_in_child(_shutdown_thread)

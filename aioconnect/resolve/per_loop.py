@@ -8,6 +8,7 @@ and what belonged to the parent's loops belongs to nobody.  So the child begins 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
 from collections import deque
@@ -15,10 +16,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-    from collections.abc import Callable
+    from asyncio import AbstractEventLoop, Future
+    from collections.abc import AsyncGenerator, Callable
 
-__all__ = ["Mailbox", "PerLoop", "mailbox_of", "renew_in_child"]
+__all__ = ["Mailbox", "PerLoop", "close_with_loop", "mailbox_of", "renew_in_child", "settle"]
 
 T = TypeVar("T")
 
@@ -45,6 +46,15 @@ def _renew_all() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_all)
+
+
+class Closable(Protocol):
+    """Something that is closed when its loop ends."""
+
+    closed: bool
+
+    def close(self) -> None:
+        """Give everything back."""
 
 
 class PerLoop(Generic[T]):
@@ -80,6 +90,34 @@ class PerLoop(Generic[T]):
         """Forget what is kept for a loop, and return it."""
         with self._lock:
             return self._kept.pop(loop, None)
+
+
+def close_with_loop(thing: Closable) -> None:
+    """Close a thing when the running loop shuts its asynchronous generators down."""
+    keeper = _keep(weakref.ref(thing))
+    # A generator keeps the hook that finalizes it, and by that the loop: this one needs none.
+    finalizer = sys.get_asyncgen_hooks().finalizer
+    sys.set_asyncgen_hooks(finalizer=None)
+    try:
+        with suppress(StopIteration):  # it has yielded, and the loop knows of it
+            keeper.__anext__().__await__().send(None)
+    finally:
+        sys.set_asyncgen_hooks(finalizer=finalizer)
+    weakref.finalize(thing, _end, keeper).atexit = False
+
+
+async def _keep(thing: weakref.ref[Closable]) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        alive = thing()
+        if alive is not None:
+            alive.close()
+
+
+def _end(keeper: AsyncGenerator[None, None]) -> None:
+    with suppress(StopIteration, RuntimeError):  # it awaits nothing; it may be what runs
+        keeper.aclose().__await__().send(None)
 
 
 _of_the_parent: list[Any] = []
@@ -140,3 +178,9 @@ def mailbox_of(loop: AbstractEventLoop) -> Mailbox:
 
 
 _mailboxes = PerLoop(Mailbox)
+
+
+def settle(future: Future[Any], result: object) -> None:
+    """Give a future its result, unless it has one or was cancelled."""
+    if not future.done():
+        future.set_result(result)

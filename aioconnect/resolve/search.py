@@ -1,4 +1,6 @@
-"""The search of a name in DNS: which full name comes next, and when it ends.  Decides, asks nobody.
+"""The search of a name in DNS: what an answer says, which full name comes next, when it ends.
+
+It decides, and asks nobody.
 
 A step asks one full name for both families.  An address in either family ends the search for
 both: what another search domain has for the other family is another host.
@@ -17,16 +19,18 @@ from __future__ import annotations
 
 import enum
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from .base import checked
 from .config import full_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from .base import Answer
     from .config import ResolvConf
 
-__all__ = ["ANSWERED", "Search", "Status", "has_answer"]
+__all__ = ["ANSWERED", "Search", "Status", "has_answer", "read"]
 
 _AF_INET = int(socket.AF_INET)
 
@@ -87,3 +91,31 @@ def _goes_on(statuses: Mapping[int, Status]) -> bool:
     if found & ANSWERED:
         return True
     return Status.SERVER_FAILED in found and first is not Status.REFUSED
+
+
+_A, _CNAME, _AAAA = 1, 5, 28
+
+
+def read(name: str, family: int, records: Iterable[Any]) -> Answer | Status:
+    """Return what the records of an answer say: addresses of the name at the end of the aliases.
+
+    A record of another owner is not taken.  A time to live with its highest bit set is 0
+    (RFC 2181, section 8).
+    """
+    records = list(records)
+    aliases = {record.name.lower(): record for record in records if record.type == _CNAME}
+    owner = name.lower()
+    canonical = None
+    ttls = []
+    while (alias := aliases.pop(owner, None)) is not None:  # each once: a loop ends
+        canonical = alias.data.cname.removesuffix(".")
+        owner = canonical.lower()
+        ttls.append(alias.ttl)
+    wanted = _A if family == _AF_INET else _AAAA
+    found = [each for each in records if each.type == wanted and each.name.lower() == owner]
+    if not found:
+        return Status.NO_DATA
+    ttls += [record.ttl for record in found]
+    ttl = min([0 if each >= 2**31 else each for each in ttls])
+    addresses = tuple(dict.fromkeys([record.data.addr for record in found]))
+    return checked(addresses, family, float(ttl), canonical, "dns")

@@ -11,7 +11,7 @@ it, where that can't find another host: the hosts file lacks the name, DNS is th
 source, and DNS is asked for the name as it stands first.  The question has a final dot, so no
 search domain is tried.  What it finds may be dialled; if it finds nothing, that says nothing.
 
-**The hosts file** is read here as well (see :mod:`.hosts`): a name that it has costs no thread.
+**The hosts file** is read here as well (see :mod:`.known`): a name that it has costs no thread.
 
 Source: getaddrinfo(3).
 """
@@ -19,18 +19,21 @@ Source: getaddrinfo(3).
 from __future__ import annotations
 
 import asyncio
+import codecs
 import socket
 import threading
 from collections import deque
 from contextlib import suppress
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from . import config, hosts
-from .base import FAMILIES, checked, only_answer
+from . import config
+from .background import ALARMS
+from .base import EAI_NODATA, FAMILIES, check_name, checked, only_answer
+from .known import HOSTS_FILE, peek_hosts
 from .per_loop import mailbox_of
-from .threads import ALARMS, SHARED, Lookups, getaddrinfo
+from .threads import SHARED, Lookups, check_descriptors
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
@@ -38,9 +41,13 @@ if TYPE_CHECKING:
 
     from ..errors import ConnectError
     from .base import Answer, Put
-    from .threads import Outcome, Ticket
+    from .threads import Ticket
 
-__all__ = ["SystemResolver", "default"]
+    Outcome = tuple[Answer, ...] | BaseException
+
+__all__ = ["SystemResolver", "default", "getaddrinfo"]
+
+codecs.lookup("idna")  # or getaddrinfo would import it later, when perhaps no descriptor is left
 
 HEDGE_DELAY = 0.05
 """Seconds, the resolution delay of RFC 8305, after which IPv4 is asked for alone."""
@@ -87,8 +94,8 @@ class SystemResolver:
         return search
 
     def peek_name(self, name: str, families: Sequence[int], /) -> tuple[Answer, ...] | None:
-        """Return what the hosts file has, if libc would ask it first; see :mod:`.hosts`."""
-        return None if self.flags else hosts.peek(name, families)
+        """Return what the hosts file has, if libc would ask it first; see :mod:`.known`."""
+        return None if self.flags else peek_hosts(name, families)
 
     def lacking(self, name: str, /) -> ConnectError | None:
         """Return what this host lacks if the name waits for a thread."""
@@ -175,7 +182,7 @@ class _Search:
 
 def _ask(name: str, family: int, flags: int) -> tuple[Answer, ...]:
     with suppress(OSError):
-        hosts.FILE.value()  # a large one is not read on the thread of a loop
+        HOSTS_FILE.value()  # a large one is not read on the thread of a loop
     return getaddrinfo(name, family, flags)
 
 
@@ -184,7 +191,7 @@ def _is_safe_alone(name: str) -> bool:
     bare = name.removesuffix(".")
     try:
         asked = {step.asks for step in config.steps(name)}
-        file = hosts.FILE.at_hand()
+        file = HOSTS_FILE.at_hand()
         return (
             asked - {config.HOSTS} == {config.DNS}
             and (bare != name or name.count(".") >= config.resolv_conf().ndots)
@@ -194,6 +201,68 @@ def _is_safe_alone(name: str) -> bool:
         )
     except OSError:
         return False
+
+
+def getaddrinfo(name: str, family: int, flags: int = 0) -> tuple[Answer, ...]:
+    """Ask libc, in this thread.
+
+    Args:
+        name: a host name in ASCII.
+        family: ``socket.AF_INET``, ``AF_INET6`` or ``AF_UNSPEC`` (0).
+        flags: ``socket.AI_*``.
+
+    Returns:
+        An answer for each family asked for, at least one with addresses.  Of ``AF_UNSPEC`` they
+        have their places in libc's order.
+
+    Raises:
+        OSError: no address: ``socket.gaierror``; or there was no descriptor to ask with.
+    """
+    started = monotonic()
+    check_name(name)
+    # For IPv4 alone without AI_CANONNAME glibc takes an old path of its own, on which a silent or
+    # failing name server becomes "no such name" as soon as there is a search domain.
+    flags |= socket.AI_CANONNAME
+    try:
+        infos = socket.getaddrinfo(name, None, family, socket.SOCK_STREAM, 0, flags)
+    except UnicodeError as exc:  # the idna codec: a label is empty or too long
+        raise socket.gaierror(socket.EAI_NONAME, str(exc)) from None
+    except socket.gaierror:
+        check_descriptors()
+        raise
+    # Each once, and where it stands.  A library that replaces socket.getaddrinfo may answer with
+    # both families although it was asked for one.
+    found: dict[int, dict[str, int]] = {each: {} for each in ((family,) if family else FAMILIES)}
+    for place, info in enumerate(infos):
+        of_family = found.get(info[0])
+        if of_family is not None:
+            of_family.setdefault(_text(info[4]), place)
+    if not any(found.values()):
+        raise socket.gaierror(EAI_NODATA, "No address associated with hostname")
+    canonical = infos[0][3]
+    if canonical.lower() == name.lower().removesuffix("."):
+        canonical = ""
+    duration = monotonic() - started
+    return tuple(
+        [
+            checked(
+                tuple(places),
+                each,
+                None,
+                canonical or None,
+                "system",
+                duration,
+                None if family else tuple(places.values()),
+            )
+            for each, places in found.items()
+        ]
+    )
+
+
+def _text(address: tuple[Any, ...]) -> str:
+    # The scope as a number: what a socket address takes, without asking for the interface's name.
+    text = str(address[0])
+    return f"{text}%{address[3]}" if len(address) > 3 and address[3] and "%" not in text else text
 
 
 class _Arrivals:

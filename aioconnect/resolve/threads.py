@@ -23,20 +23,18 @@ Source: getaddrinfo(3); resolv.conf(5) for the time a silent server takes (timeo
 
 from __future__ import annotations
 
-import codecs
 import errno
-import heapq
 import logging
 import os
 import socket
 import threading
 from collections import OrderedDict
-from functools import partial
 from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .base import EAI_NODATA, FAMILIES, Answer, again, check_name, checked, failure, not_resolved
+from .background import ALARMS, LOOP
+from .base import again, failure, not_resolved
 from .per_loop import renew_in_child
 
 if TYPE_CHECKING:
@@ -45,22 +43,16 @@ if TYPE_CHECKING:
     from ..errors import ConnectError
     from .base import Put, Resolver
 
-    Outcome = tuple[Answer, ...] | BaseException
-    Done = Callable[[Outcome], None]
 
 __all__ = [
     "SHARED",
-    "Alarms",
     "Lookups",
     "Ticket",
     "check_descriptors",
-    "getaddrinfo",
     "submit_name",
 ]
 
 logger = logging.getLogger("aioconnect.resolve")
-
-codecs.lookup("idna")  # or getaddrinfo would import it later, when perhaps no descriptor is left
 
 THREADS = 2 * min(16, (os.cpu_count() or 1) + 4)
 """Threads that don't hang: twice as many as a default executor has; at most 32."""
@@ -117,22 +109,6 @@ class Lookups:
         self._threads = 0
         self._alarmed = False
 
-    def submit(self, name: str, family: int, done: Done, flags: int = 0) -> Ticket:
-        """Look up ``name`` by getaddrinfo.
-
-        Args:
-            name: a host name in ASCII.
-            family: ``socket.AF_INET``, ``AF_INET6`` or ``AF_UNSPEC`` (0).
-            done: called once with the answers or the exception, from a thread of ours; not after
-                the ticket was cancelled, unless it was about to be called just then.
-            flags: ``socket.AI_*``.
-
-        Returns:
-            What the asker can leave by.
-        """
-        ask = partial(getaddrinfo, name, family, flags)
-        return self.call((name, family, flags), name, family, ask, done)
-
     def call(
         self,
         key: Hashable,
@@ -141,10 +117,19 @@ class Lookups:
         ask: Callable[[], Any],
         done: Callable[[Any], None],
     ) -> Ticket:
-        """Call ``ask`` in a thread, once for all who ask with the same ``key`` meanwhile.
+        """Call something in a thread, once for all who ask with the same key meanwhile.
 
-        ``kind`` is an address family, or a negative one for a question that is asked beside
-        another one.
+        Args:
+            key: of the question.
+            name: what is looked up, for errors.
+            kind: of the question: ``socket.AF_INET``, ``AF_INET6`` or ``AF_UNSPEC`` (0), or a
+                negative family for one that is asked beside another.
+            ask: blocks; what it returns, or raises, is the outcome.
+            done: called once with the outcome, from a thread of ours; not after the ticket was
+                cancelled, unless it was about to be called just then.
+
+        Returns:
+            What the asker can leave by.
         """
         with self._lock:
             job = self._jobs.get(key)
@@ -397,71 +382,6 @@ class _Worker:
         self.wake.acquire()
 
 
-# What they do -------------------------------------------------------------------------------------
-
-
-def getaddrinfo(name: str, family: int, flags: int = 0) -> tuple[Answer, ...]:
-    """Ask libc, in this thread.
-
-    Args:
-        name: a host name in ASCII.
-        family: ``socket.AF_INET``, ``AF_INET6`` or ``AF_UNSPEC`` (0).
-        flags: ``socket.AI_*``.
-
-    Returns:
-        An answer for each family asked for, at least one with addresses.  Of ``AF_UNSPEC`` they
-        have their places in libc's order.
-
-    Raises:
-        OSError: no address: ``socket.gaierror``; or there was no descriptor to ask with.
-    """
-    started = monotonic()
-    check_name(name)
-    # For IPv4 alone without AI_CANONNAME glibc takes an old path of its own, on which a silent or
-    # failing name server becomes "no such name" as soon as there is a search domain.
-    flags |= socket.AI_CANONNAME
-    try:
-        infos = socket.getaddrinfo(name, None, family, socket.SOCK_STREAM, 0, flags)
-    except UnicodeError as exc:  # the idna codec: a label is empty or too long
-        raise socket.gaierror(socket.EAI_NONAME, str(exc)) from None
-    except socket.gaierror:
-        check_descriptors()
-        raise
-    # Each once, and where it stands.  A library that replaces socket.getaddrinfo may answer with
-    # both families although it was asked for one.
-    found: dict[int, dict[str, int]] = {each: {} for each in ((family,) if family else FAMILIES)}
-    for place, info in enumerate(infos):
-        of_family = found.get(info[0])
-        if of_family is not None:
-            of_family.setdefault(_text(info[4]), place)
-    if not any(found.values()):
-        raise socket.gaierror(EAI_NODATA, "No address associated with hostname")
-    canonical = infos[0][3]
-    if canonical.lower() == name.lower().removesuffix("."):
-        canonical = ""
-    duration = monotonic() - started
-    return tuple(
-        [
-            checked(
-                tuple(places),
-                each,
-                None,
-                canonical or None,
-                "system",
-                duration,
-                None if family else tuple(places.values()),
-            )
-            for each, places in found.items()
-        ]
-    )
-
-
-def _text(address: tuple[Any, ...]) -> str:
-    # The scope as a number: what a socket address takes, without asking for the interface's name.
-    text = str(address[0])
-    return f"{text}%{address[3]}" if len(address) > 3 and address[3] and "%" not in text else text
-
-
 def check_descriptors() -> None:
     """Raise EMFILE or ENFILE if that may be why: resolvers then blame the name or its server."""
     try:
@@ -471,64 +391,6 @@ def check_descriptors() -> None:
             raise
 
 
-# Instants, where there is no loop -----------------------------------------------------------------
-
-
-class Alarms:
-    """Calls something at an instant, in a daemon thread that exists while something is due."""
-
-    def __init__(self) -> None:
-        self.renew()
-        renew_in_child(self)
-
-    def renew(self) -> None:
-        """Begin anew, without a thread: what a forked child does."""
-        self._changed = threading.Condition()
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
-        self._numbers = count()
-        self._runs = False
-
-    def set(self, instant: float, call: Callable[[], None]) -> None:
-        """Call something at an instant of ``time.monotonic``; at once if no thread can start."""
-        with self._changed:
-            heapq.heappush(self._due, (instant, next(self._numbers), call))
-            if self._runs:
-                if self._due[0][2] is call:
-                    self._changed.notify()
-                return
-            self._runs = True
-        thread = threading.Thread(target=self._run, name="aioconnect-resolver-alarms", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:
-            with self._changed:
-                self._runs = False
-                due, self._due = self._due, []
-            for _, _, each in due:
-                each()
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                if not self._due:
-                    self._changed.wait(IDLE)
-                if not self._due:
-                    self._runs = False
-                    return
-                instant, _, call = self._due[0]
-                left = instant - monotonic()
-                if left > 0:
-                    self._changed.wait(left)
-                    continue
-                heapq.heappop(self._due)
-            try:
-                call()
-            except Exception:
-                logger.exception("an alarm failed")
-            del call
-
-
-ALARMS = Alarms()
 SHARED = Lookups()
 """The threads of the whole process; there are none before the first look-up."""
 
@@ -551,13 +413,13 @@ def submit_name(resolver: Resolver, name: str, families: Sequence[int], put: Put
     own: Callable[[str, Sequence[int], Put], Any] | None = getattr(resolver, "submit_name", None)
     if own is not None:
         return own(name, families, put)
-    from .loop_thread import SHARED as LOOP
-
     return LOOP.submit(resolver, name, families, put)
 
 
 def submit(resolver, name, family, done):  # type: ignore
     """Until polling.py asks for whole names."""
+    from .base import Answer
+
     got = []
 
     def put(item):  # type: ignore

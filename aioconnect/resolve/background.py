@@ -1,28 +1,33 @@
-"""One event loop in a daemon thread, for resolvers that programs without a loop use.
+"""What runs for programs without a loop: one loop for resolvers, and alarms at instants.
 
-A resolver may keep much per loop (a channel with its descriptors and a thread, say), so it is one
-loop for all of them, not one per name.  The thread starts with the first search and ends, with
-its loop, some seconds after the last.
+A resolver may keep much per loop (channels with their descriptors and threads, say), so there is
+one loop for all of them, not one per name.  Its thread starts with the first search.  It ends with
+the last, but some seconds later if one of the resolvers can be closed, which then keeps something.
+
+Both are daemon threads, and exist while they are needed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import socket
 import threading
+from itertools import count
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from .base import lookup_name, not_resolved
-from .fork import renew_in_child
+from .per_loop import renew_in_child
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .base import Answer, Put, Resolver
 
-__all__ = ["SHARED", "LoopThread"]
+__all__ = ["ALARMS", "LOOP", "Alarms", "LoopThread"]
 
 logger = logging.getLogger("aioconnect.resolve")
 
@@ -174,5 +179,65 @@ def _nobody(_: Answer | BaseException | None) -> None:
     pass
 
 
-SHARED = LoopThread()
+LOOP = LoopThread()
 """The loop of the whole process; it does not exist before the first search."""
+
+
+# Instants -----------------------------------------------------------------------------------------
+
+
+class Alarms:
+    """Calls something at an instant, in a daemon thread that exists while something is due."""
+
+    def __init__(self) -> None:
+        self.renew()
+        renew_in_child(self)
+
+    def renew(self) -> None:
+        """Begin anew, without a thread: what a forked child does."""
+        self._changed = threading.Condition()
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = count()
+        self._runs = False
+
+    def set(self, instant: float, call: Callable[[], None]) -> None:
+        """Call something at an instant of ``time.monotonic``; at once if no thread can start."""
+        with self._changed:
+            heapq.heappush(self._due, (instant, next(self._numbers), call))
+            if self._runs:
+                if self._due[0][2] is call:
+                    self._changed.notify()
+                return
+            self._runs = True
+        thread = threading.Thread(target=self._run, name="aioconnect-resolver-alarms", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            with self._changed:
+                self._runs = False
+                due, self._due = self._due, []
+            for _, _, each in due:
+                each()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._due:
+                    self._changed.wait(IDLE)
+                if not self._due:
+                    self._runs = False
+                    return
+                instant, _, call = self._due[0]
+                left = instant - monotonic()
+                if left > 0:
+                    self._changed.wait(left)
+                    continue
+                heapq.heappop(self._due)
+            try:
+                call()
+            except Exception:
+                logger.exception("an alarm failed")
+            del call
+
+
+ALARMS = Alarms()
