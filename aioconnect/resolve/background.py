@@ -31,14 +31,16 @@ __all__ = ["ALARMS", "LOOP", "Alarms", "LoopThread"]
 
 logger = logging.getLogger("aioconnect.resolve")
 
-IDLE = 5.0
+IDLE = 1.0
+"""Seconds: what is kept for a loop is gone within two (a closed aiodns resolver takes one)."""
 
 
 class LoopThread:
     """A loop in a daemon thread, made when it is needed.
 
     Args:
-        idle: seconds without a search after which the loop is closed and the thread ends.
+        idle: seconds without a search after which the loop is closed and the thread ends, if a
+            resolver may keep something for the loop; otherwise it ends with the last search.
     """
 
     def __init__(self, idle: float = IDLE) -> None:
@@ -93,6 +95,7 @@ class LoopThread:
     async def _main(self) -> None:
         self._searches: set[Task[None]] = set()
         self._changed = asyncio.Event()
+        self._lingers = False
         with self._lock:
             self._loop = asyncio.get_running_loop()
             self._starting = False
@@ -100,7 +103,8 @@ class LoopThread:
         while True:
             self._changed.clear()
             try:
-                async with asyncio.timeout(None if self._searches else self._patience):
+                patience = self._patience if self._lingers else 0.0
+                async with asyncio.timeout(None if self._searches else patience):
                     await self._changed.wait()
             except TimeoutError:
                 with self._lock:
@@ -113,6 +117,7 @@ class LoopThread:
         with self._lock:
             given, self._given = self._given, []
             for search in given:
+                self._lingers = self._lingers or search.keeps
                 task = loop.create_task(search.run(), name=f"aioconnect: look up {search.name}")
                 search.task = task
                 self._searches.add(task)
@@ -155,6 +160,11 @@ class Search:
         """Wait no longer; the search is cancelled."""
         self._thread.cancel(self)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether the resolver may keep something for the loop."""
+        return hasattr(self._resolver, "aclose")
+
     async def run(self) -> None:
         """Search, and hand out what comes."""
         try:
@@ -184,6 +194,9 @@ LOOP = LoopThread()
 
 
 # Instants -----------------------------------------------------------------------------------------
+
+
+ALARMS_IDLE = 5.0
 
 
 class Alarms:
@@ -223,7 +236,7 @@ class Alarms:
         while True:
             with self._changed:
                 if not self._due:
-                    self._changed.wait(IDLE)
+                    self._changed.wait(ALARMS_IDLE)
                 if not self._due:
                     self._runs = False
                     return

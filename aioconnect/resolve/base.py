@@ -157,11 +157,11 @@ def lookup_name(
 
     Yields:
         Checked answers, each of a different family (:attr:`Answer.family`); one without addresses
-        says that the name has none of that family.  A family that has no answer when the iterator
-        ends has no address either.
+        says that the name has none of that family, and comes only with one of the other.  A
+        family that has no answer when the iterator ends has no address either.
 
     Raises:
-        OSError: the search found no address at all, whatever was yielded before.
+        OSError: the search found no address at all; then nothing was yielded.
         TypeError: the resolver returned something else than answers.
 
     Iterate to the end, or close it: until then the search goes on.
@@ -214,14 +214,21 @@ async def _by_family(
 ) -> AsyncGenerator[Answer, None]:
     found = False
     errors: list[OSError] = []
+    absent: list[Answer] = []
     async for family, outcome in _outcomes(resolver, name, families):
         if isinstance(outcome, Answer):
             found = True
+            for each in absent:
+                yield each
+            absent.clear()
             yield outcome
+        elif isinstance(outcome, socket.gaierror) and outcome.errno in ABSENT:
+            errors.append(outcome)
+            absent.append(checked((), family))
+            if found:
+                yield absent.pop()
         else:
             errors.append(outcome)
-            if isinstance(outcome, socket.gaierror) and outcome.errno in ABSENT:
-                yield checked((), family)
     if not found:
         raise most_telling(errors)
 
@@ -258,8 +265,10 @@ async def _outcome(resolver: Resolver, name: str, family: int) -> Answer | OSErr
         if isinstance(answer, Answer) and not answer.addresses:
             return not_resolved(EAI_NODATA, "no address of that family", name, family)
         return _check(resolver, "lookup", answer, family, name)
-    except OSError as exc:
+    except ConnectError as exc:
         return exc.with_traceback(None)
+    except OSError as exc:
+        return failure(exc, name, family)
     except asyncio.CancelledError:
         if _is_cancelled():
             raise
@@ -333,15 +342,19 @@ def _numeric(text: str, family: int, whose: str, name: str) -> str:
 
 def _is_zone(zone: str, family: int) -> bool:
     """Whether an IPv6 zone is a number of 32 bits or an interface (RFC 4007, section 11)."""
-    if family != socket.AF_INET6:
+    if family != socket.AF_INET6 or not is_zone_text(zone):
         return False
+    try:
+        return zone.isdecimal() or bool(socket.if_nametoindex(zone))
+    except OSError:
+        return False
+
+
+def is_zone_text(zone: str) -> bool:
+    """Whether a text can be an IPv6 zone: a number of 32 bits, or an interface's name."""
     if zone.isascii() and zone.isdecimal():
         return len(zone) <= 10 and int(zone) < 2**32
-    try:
-        socket.if_nametoindex(zone)
-    except (OSError, ValueError):
-        return False
-    return True
+    return 0 < len(zone) < 16 and zone.isprintable() and not set(zone) & set(" /%")
 
 
 # Errors -------------------------------------------------------------------------------------------

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..targets import name_key
 from . import base
-from .base import EAI_NODATA, FAMILIES, Answer, checked, not_resolved, only_answer
+from .base import (
+    EAI_NODATA,
+    FAMILIES,
+    Answer,
+    checked,
+    is_zone_text,
+    not_resolved,
+    only_answer,
+)
 from .threads import NO_TICKET, submit_name
 
 if TYPE_CHECKING:
@@ -41,7 +49,8 @@ class StaticResolver:
             listed = (addresses,) if isinstance(addresses, str) else tuple(addresses)
             by_family: dict[int, list[str]] = {family: [] for family in FAMILIES}
             for text in listed:
-                by_family[_family(text)].append(text)
+                family, address = _numeric(text)
+                by_family[family].append(address)
             self._answers[name_key(name)] = {
                 family: checked(tuple(texts), family, source="static")
                 for family, texts in by_family.items()
@@ -107,13 +116,14 @@ class StaticResolver:
         return found
 
 
-def _family(text: str) -> int:
-    bare, percent, _ = text.partition("%")
-    for family in FAMILIES:
-        try:
-            socket.inet_pton(family, bare)
-        except (OSError, ValueError):
-            continue
-        if family == socket.AF_INET6 or not percent:
-            return family
-    raise ValueError(f"{text!r} is not a numeric address")
+def _numeric(text: str) -> tuple[int, str]:
+    """Return the family and the one spelling of an address."""
+    bare, percent, zone = text.partition("%")
+    family = FAMILIES[0] if ":" in text else FAMILIES[1]
+    try:
+        address = socket.inet_ntop(family, socket.inet_pton(family, bare))
+        if percent and (family == socket.AF_INET or not is_zone_text(zone)):
+            raise ValueError
+    except (OSError, ValueError):
+        raise ValueError(f"{text!r} is not a numeric address") from None
+    return family, address + percent + zone

@@ -8,19 +8,22 @@ lines of JSON.  ``Lab`` is the outer side, ``python -m tests.resolve.lab`` the i
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from aioconnect.resolve import AiodnsResolver, Cache, SystemResolver
+from aioconnect.resolve import AiodnsResolver, Cache, SystemResolver, rfc6724
+from aioconnect.resolve.known import Hosts
 
 from ..conftest import LOOPS
 from ..support import children
@@ -31,6 +34,8 @@ from .dns import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+V4, V6 = int(socket.AF_INET), int(socket.AF_INET6)
 
 INNER = ["unshare", "-m", "-n", sys.executable, "-m", "tests.resolve.lab"]
 
@@ -48,6 +53,7 @@ FILES = {
     "hosts": HOSTS,
     "nsswitch.conf": "hosts: files dns\n",
     "gai.conf": "",
+    "host.conf": "multi on\n",
 }
 
 
@@ -189,6 +195,57 @@ def run(script: str) -> str:
     """Run a program here; return what it said."""
     done = children.run([sys.executable, "-c", script], cwd=ROOT)
     return done.stdout + done.stderr
+
+
+@function
+def peek(resolver: str, name: str) -> list[list[str]] | None:
+    """Return the addresses of each family that are known without asking."""
+    time.sleep(0.1)  # a file that has just changed is not kept
+    answers = RESOLVERS[resolver]().peek_name(name, (V6, V4))
+    return None if answers is None else [list(answer.addresses) for answer in answers]
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Run the block with no descriptor free."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@function
+def precedence(address: str, lacking: bool = False) -> int | str | None:
+    """Return the precedence of an address in this host's table, or the errno's name."""
+    value = rfc6724.number(socket.AF_INET6, address)
+    with no_descriptor_left() if lacking else nullcontext():
+        try:
+            return rfc6724.system().precedence(value)
+        except OSError as exc:
+            return errno.errorcode[exc.errno or 0]
+
+
+@function
+def compare_hosts(texts: list[str]) -> list[str]:
+    """Return where our reading of hosts files differs from libc's."""
+    wrong = []
+    for text in texts:
+        write("hosts", text)
+        ours = Hosts(text.encode())
+        for name in ("a", "b.test", "B.TEST", "b.test.", "c", "d", "e", "a.b"):
+            for families in ((V6, V4), (V6,), (V4,)):
+                family = 0 if len(families) == 2 else families[0]
+                try:
+                    infos = socket.getaddrinfo(name, 80, family, socket.SOCK_STREAM)
+                except OSError:
+                    infos = []
+                libc = {info[4][0] for info in infos}
+                found = {a for each in ours.answers(name, families) or () for a in each.addresses}
+                if found != libc:
+                    wrong.append(f"{text!r}: {name!r}, {family}: {found}, libc has {libc}")
+    return wrong
 
 
 _server: list[Server] = []

@@ -12,21 +12,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aioconnect.resolve import Policy, order
-from aioconnect.resolve.policy import number
+from aioconnect.resolve import PolicyTable, order
+from aioconnect.resolve.rfc6724 import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 V4, V6 = int(socket.AF_INET), int(socket.AF_INET6)
-RFC = Policy()
+RFC = PolicyTable()
 
 
 def family(text: str) -> int:
     return V6 if ":" in text else V4
 
 
-def sort(texts: str, sources: str, policy: Policy = RFC) -> list[str]:
+def sort(texts: str, sources: str, policy: PolicyTable = RFC) -> list[str]:
     """Sort the addresses of ``texts``; ``sources`` has the source of each, ``-`` for none."""
     addresses = texts.split()
     by_address = dict(zip(addresses, sources.split(), strict=True))
@@ -116,13 +116,13 @@ def test_rule(destinations: str, sources: str, result: str | None) -> None:
 
 def test_a_policy_may_prefer_ipv4() -> None:
     """The line that administrators uncomment in gai.conf."""
-    policy = Policy.parse("precedence ::ffff:0:0/96  100\n")
+    policy = PolicyTable.parse("precedence ::ffff:0:0/96  100\n")
     assert sort("2001:db8::1 192.0.2.1", "2001:db8::2 10.0.0.1", policy)[0] == "192.0.2.1"
 
 
 def test_rule_9_moves_ipv6_on_its_own_places_only() -> None:
     """Where a policy makes the families equal, IPv4 stays where it was."""
-    policy = Policy({"::/0": 40}, {"::/0": 1})
+    policy = PolicyTable({"::/0": 40}, {"::/0": 1})
     near, far, source = "2001:db8::1", "3000::1", "2001:db8::9"
     texts = f"192.0.2.2 {far} 192.0.2.1 {near}"
     sources = f"10.0.0.1 {source} 10.0.0.1 {source}"
@@ -132,7 +132,7 @@ def test_rule_9_moves_ipv6_on_its_own_places_only() -> None:
 # A comparator written from the text of the RFC, pair by pair --------------------------------------
 
 
-def compare(policy: Policy, sources: Mapping[str, str | None], a: str, b: str) -> int:
+def compare(policy: PolicyTable, sources: Mapping[str, str | None], a: str, b: str) -> int:
     """Section 6: negative if ``a`` is preferred."""
 
     def prefer(first: bool, second: bool) -> int:

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,7 +172,7 @@ def main() -> None:
         for seed in json.load(sys.stdin):
             scripted.world = world(seed)
             wrong += visit(scripted)
-    print(json.dumps(wrong))
+    sys.stdout.write(json.dumps(wrong))
 
 
 class Scripted:
@@ -310,12 +310,10 @@ def on_a_loop(loop: str, kind: str) -> Callable[[int], dict[str, list[str]]]:
         async def one(name: str) -> list[str]:
             notes = Notes()
             for _ in range(2 if "cached" in kind else 1):
-                try:
+                with suppress(OSError):
                     await aioconnect.connect(
                         name, 80, resolver=resolver, family=family, address_policy=notes, **OPTIONS
                     )
-                except OSError:
-                    pass
             return notes.seen
 
         async def everything() -> list[list[str]]:
@@ -337,12 +335,10 @@ def without_a_loop(kind: str) -> Callable[[int], dict[str, list[str]]]:
 
         def one(name: str) -> list[str]:
             notes = Notes()
-            try:
+            with suppress(OSError):
                 blocking.connect(
                     name, 80, resolver=resolver, family=family, address_policy=notes, **OPTIONS
                 )
-            except OSError:
-                pass
             return notes.seen
 
         with ThreadPoolExecutor(len(NAMES)) as pool:
