@@ -298,7 +298,7 @@ class _DnsSearch:
                 check_descriptors()
             self.status = NOT_FOUND if has_answer(statuses) else UNAVAILABLE
             self._reasons += statuses.values()
-            self._search.failed(full, statuses)
+            self._search.failed(statuses)
 
     def error(self) -> ConnectError:
         """Return why nothing was found."""

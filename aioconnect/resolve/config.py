@@ -319,22 +319,26 @@ def patience(servers: int, timeout: float, attempts: int) -> float:
     return attempts * (timeout + sum(others))
 
 
-def full_names(name: str, conf: ResolvConf) -> list[str]:
-    """Return the names to ask DNS for, one after the other until one is known; without final dots.
+def full_names(name: str, conf: ResolvConf) -> list[tuple[str, bool]]:
+    """Return the names to ask DNS for, one after the other until one is known.
+
+    Returns:
+        Names without a final dot, and whether each is of the search list.  The name as it stands
+        is not, unless the list has the root.
 
     Source: resolv.conf(5), ``search`` and ``ndots``.
     """
     bare = name.removesuffix(".")
     if bare != name:
-        return [bare]
+        return [(bare, False)]
     dots = name.count(".")
-    names = [name] if dots >= conf.ndots else []
+    names = [(name, False)] if dots >= conf.ndots else []
     for domain in conf.search:
         domain = domain.removeprefix(".").removesuffix(".")
-        names.append(f"{name}.{domain}" if domain else name)
-    if dots or not conf.no_tld_query:
-        names.append(name)
-    return list(dict.fromkeys(names))
+        names.append((f"{name}.{domain}" if domain else name, True))
+    if not any(full == name for full, _ in names) and (dots or not conf.no_tld_query):
+        names.append((name, False))
+    return names
 
 
 def _parse_resolv_conf(data: bytes) -> ResolvConf:

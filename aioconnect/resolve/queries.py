@@ -258,10 +258,7 @@ class _Channel:
         """Take out a query that nobody waits for any more."""
         self.queued.pop(query, None)
         self._given.pop(query, None)
-        if query in self._waited:
-            self._waited.remove(query)
-            if not self._waited and self._resolver is not None:
-                self._resolver.cancel()
+        self._no_longer_waited(query)
 
     def close(self) -> None:
         """End all queries, and close the resolver."""
@@ -307,7 +304,13 @@ class _Channel:
         """Take out a query that c-ares has answered."""
         self._with_cares -= 1
         self._given.pop(query, None)
-        self._waited.discard(query)
+        self._no_longer_waited(query)
+
+    def _no_longer_waited(self, query: _Query) -> None:
+        if query in self._waited:
+            self._waited.remove(query)
+            if not self._waited and self._with_cares and self._resolver is not None:
+                self._resolver.cancel()
 
     def _resolver_for(self, loop: AbstractEventLoop, settings: Settings) -> Any:
         """Return a resolver that asks as the settings say, and has forgotten every answer.
@@ -335,7 +338,8 @@ class _Channel:
 
 def _in_order(found: Sequence[str], servers: Sequence[str]) -> bool:
     """Whether c-ares has its servers in the order given: those that failed come last."""
-    return list(found) == [server.rpartition(":")[0] for server in servers]
+    expected = [server.rpartition(":")[0] for server in servers]  # as aiodns gives them
+    return list(found) == expected and len(set(expected)) == len(expected)
 
 
 def _answered(

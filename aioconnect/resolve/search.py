@@ -61,21 +61,24 @@ class Search:
         conf: what resolv.conf says.
     """
 
-    __slots__ = ("_as_is", "_left")
+    __slots__ = ("_left", "_of_list")
 
     def __init__(self, name: str, conf: ResolvConf) -> None:
         self._left = full_names(name, conf)
-        self._as_is = name.removesuffix(".")
+        self._of_list = False
 
     def next(self) -> str | None:
         """Return the full name to ask for; None if there is none left."""
-        return self._left.pop(0) if self._left else None
+        if not self._left:
+            return None
+        full, self._of_list = self._left.pop(0)
+        return full
 
-    def failed(self, full: str, statuses: Mapping[int, Status]) -> None:
-        """Take in that a step found no address, and why, for each family that was asked for."""
-        # The name as it stands is no part of the list: if it comes first the list follows.
-        if full != self._as_is and not _goes_on(statuses):
-            self._left = [name for name in self._left if name == self._as_is]
+    def failed(self, statuses: Mapping[int, Status]) -> None:
+        """Take in that the step found no address, and why, for each family that was asked for."""
+        # If the name as it stands comes first, the list follows whatever became of it.
+        if self._of_list and not _goes_on(statuses):
+            self._left = [each for each in self._left if not each[1]]
 
 
 def has_answer(statuses: Mapping[int, Status]) -> bool:
