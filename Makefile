@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# As many workers as there are cores; `PYTEST_ARGS=-n0` for none, to debug.
+PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL = help
 .PHONY: help demo test quick sweep lint typing bench bench-many clean python-is-that-of-the-venv
@@ -30,7 +32,7 @@ $(VENV)/.group-%: $(VENV)/.package pyproject.toml
 VERSION = import sys; print(*sys.version_info[:2], sep=".")
 python-is-that-of-the-venv: $(VENV)/.made
 ifneq ($(origin PYTHON), file)
-	@made=$$($(BIN)/python -c '$(VERSION)') asked=$$($(PYTHON) -c '$(VERSION)'); \
+	@made=$$($(BIN)/python -c '$(VERSION)') && asked=$$($(PYTHON) -c '$(VERSION)') || exit 1; \
 	[ "$$made" = "$$asked" ] || { echo "$(VENV) was made with Python $$made, and $(PYTHON) is $$asked:" \
 	"make clean first, or give another VENV=.venv-$$asked" >&2; exit 1; }
 endif
@@ -39,13 +41,13 @@ demo: python-is-that-of-the-venv $(VENV)/.package ## the main job, against serve
 	$(BIN)/python -m aioconnect demo
 
 test: python-is-that-of-the-venv $(VENV)/.group-test ## the test suite, about five minutes
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 quick: python-is-that-of-the-venv $(VENV)/.group-test ## most of it, under a minute
-	$(BIN)/python -m pytest -m "not slow and not environment" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow and not environment" $(PYTEST_ARGS)
 
 sweep: python-is-that-of-the-venv $(VENV)/.group-test ## the long sweeps, whole, about ten minutes
-	AIOCONNECT_SWEEP=1 $(BIN)/python -m pytest -m sweep $(PYTEST_ARGS)
+	AIOCONNECT_SWEEP=1 $(PYTEST) -m sweep $(PYTEST_ARGS)
 
 lint: python-is-that-of-the-venv $(VENV)/.group-lint ## ruff: rules, format
 	$(BIN)/ruff check .
@@ -53,7 +55,7 @@ lint: python-is-that-of-the-venv $(VENV)/.group-lint ## ruff: rules, format
 
 typing: python-is-that-of-the-venv $(VENV)/.group-typing ## mypy and pyright
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: python-is-that-of-the-venv $(VENV)/.group-bench ## measure, and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)

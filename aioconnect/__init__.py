@@ -30,6 +30,7 @@ from .errors import (
     Help,
     HostUnreachable,
     InvalidAddress,
+    InvalidTarget,
     NameNotResolved,
     NetworkDown,
     NetworkUnreachable,
@@ -88,6 +89,7 @@ __all__ = [
     "Help",
     "HostUnreachable",
     "InvalidAddress",
+    "InvalidTarget",
     "NameNotResolved",
     "NetworkDown",
     "NetworkUnreachable",
@@ -127,8 +129,8 @@ __all__ = [
     "wait_until_ready",
 ]
 
-_MODULES = frozenset(("blocking", "many", "resolve", "retry", "supervise"))
-_HOMES = {
+_LAZY_MODULES = frozenset(("blocking", "many", "resolve", "retry", "supervise"))
+_LAZY_NAMES = {
     "Answer": "resolve",
     "ConnectMany": "many",
     "ConnectOptions": "typed",
@@ -146,10 +148,10 @@ if not TYPE_CHECKING:  # or every name would exist for a type checker
     def __getattr__(name: str) -> object:
         from importlib import import_module
 
-        if name in _MODULES:
+        if name in _LAZY_MODULES:
             return import_module(f".{name}", __name__)
-        if name in _HOMES:
-            value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        if name in _LAZY_NAMES:
+            value = getattr(import_module(f".{_LAZY_NAMES[name]}", __name__), name)
             globals()[name] = value
             return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,8 +2,8 @@
 
 An errno alone says too little: an ``SSLError`` with errno 1 is not EPERM, a ``gaierror``'s number
 is no errno at all, our own time limit has none, and EADDRNOTAVAIL, EADDRINUSE and EINVAL have
-several causes each.  So the type is looked at before the number, and the number together with
-the stage, the address family and whether a local address was bound.
+several causes each.  So the type is looked at before the number, and the number together with who
+said it, the stage, the address family and whether a local address was bound.
 
 Errors are built here and never raised.
 """
@@ -12,18 +12,22 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
-import ssl
 from typing import TYPE_CHECKING, Any
 
-from . import table
-from .errors import KEPT_ATTEMPTS, OTHER, CertificateError, ConnectError, Help, rank
+from . import ssl_errors as ssl
+from . import table_kernel as kernel
+from . import table_others as others
+from .errors import ConnectError, Help, TLSError
+from .failure import KEPT_ATTEMPTS, know, rank, raw_args
+from .text import format_address, format_host, format_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .errors import AttemptFailed, Cause
-    from .terms import Stage
+    from .failure import AttemptFailed
+    from .terms import Cause, SaidBy, Stage
 
 _DEPENDS = {
     errno.EACCES,
@@ -39,47 +43,72 @@ _DEPENDS = {
 
 PLAIN = frozenset(
     number
-    for number, cause in table.BY_NUMBER.items()
+    for number, cause in kernel.BY_NUMBER.items()
     if number not in _DEPENDS and not cause.help & Help.LOCAL
 )
-"""What has one cause for an address, whatever the stage, and that is not of this host: its error
-can be built later from the number."""
+"""What has one cause where ``connect`` says it of an address, and that is not of this host: its
+error can be built later from the number."""
 
 _AF_INET6, _AF_UNIX = int(socket.AF_INET6), int(socket.AF_UNIX)
 
+# Which row ----------------------------------------------------------------------------------------
 
-def classify(number: int | None, stage: Stage, family: int, bound: bool, address: Any) -> Cause:
-    """Find the row of the table: the number, read with stage, family and what was bound."""
+
+def classify(
+    number: int | None,
+    stage: Stage,
+    family: int,
+    bound: bool,
+    address: Any,
+    said_by: SaidBy = "kernel",
+) -> Cause:
+    """Find the row of the table for a number.
+
+    Args:
+        number: the errno, None if there is none.
+        stage: how far the attempt came.
+        family: of the address.
+        bound: whether the socket has a local address, or the host has one for this address.
+        address: what was dialled.
+        said_by: whose number it is.
+    """
     if number is None:
-        return OTHER
+        return kernel.OTHER
+    if stage != "connect" or said_by != "kernel":
+        if said_by == "hook" or stage == "policy":
+            return others.of_hook(number, stage)
+        if said_by == "option":
+            return kernel.OF_OPTION.get(number, kernel.BAD_OPTION)
+        if stage == "bind":
+            return kernel.of_source(number, family)
+        if stage == "tls" and number in others.OF_TLS:
+            return others.OF_TLS[number]
     if family == _AF_UNIX:
         if number == errno.ECONNREFUSED:
-            return table.REFUSED_PATH
-        if number in (errno.EACCES, errno.EPERM):
-            return table.ACCESS_PATH
+            return kernel.REFUSED_NAME if _is_abstract(address) else kernel.REFUSED_PATH
+        if number in kernel.DENIED:
+            return kernel.ACCESS_PATH
     elif number not in _DEPENDS:
-        return table.BY_NUMBER.get(number, OTHER)
+        return kernel.BY_NUMBER.get(number, kernel.OTHER)
     elif number == errno.EADDRNOTAVAIL:
-        # ip(7): bind() says it of a foreign address; connect() for want of a port (IPv4), or
-        # of any source address at all (IPv6 on a host that has none).
-        if stage == "bind":
-            return table.NOT_OURS
+        # ip(7): connect() says it for want of a port (IPv4), or of any source address at all
+        # (IPv6 on a host that has none).
         if family == _AF_INET6 and not bound:
-            return table.NO_SOURCE
+            return kernel.NO_SOURCE
     elif number == errno.EADDRINUSE:
-        # bind(addr, 0) finds no free port: the same lack as connect()'s EADDRNOTAVAIL.
-        if stage != "bind":
-            return table.PORTS
+        return kernel.PORTS  # connect() finds no free port: the same lack as its EADDRNOTAVAIL
     elif number == errno.EINVAL:
         if family == _AF_INET6 and _lacks_scope(address):
-            return table.NO_SCOPE
+            return kernel.NO_SCOPE
     elif number == errno.EAGAIN:
-        return table.NO_PORT  # FreeBSD and macOS
-    if stage in ("policy", "socket", "bind") and number in (errno.ENOPROTOOPT, errno.EOPNOTSUPP):
-        return table.BAD_OPTION
-    if stage == "policy" and number in (errno.EACCES, errno.EPERM):
-        return table.FORBIDDEN
-    return table.BY_NUMBER.get(number, OTHER)
+        return kernel.NO_PORT  # FreeBSD and macOS
+    if stage == "socket" and number in kernel.UNKNOWN_OPTION:
+        return kernel.BAD_OPTION
+    return kernel.BY_NUMBER.get(number, kernel.OTHER)
+
+
+def _is_abstract(address: Any) -> bool:
+    return isinstance(address, str | bytes) and address[:1] in ("\0", b"\0")
 
 
 def _lacks_scope(address: Any) -> bool:
@@ -91,19 +120,20 @@ def _lacks_scope(address: Any) -> bool:
     )
 
 
+# The error ----------------------------------------------------------------------------------------
+
+
 def _make(
     cause: Cause,
     number: int | None,
-    strerror: str,
+    words: str,
     stage: Stage,
     address: Any = None,
     family: int = 0,
     elapsed: float = 0.0,
     target: str = "",
 ) -> ConnectError:
-    error: ConnectError = (
-        cause.type(number, strerror) if number is not None else cause.type(strerror)
-    )
+    error: ConnectError = cause.type(number, words)
     error.__dict__ = fields = {
         "_cause": cause,
         "address": address,
@@ -127,10 +157,28 @@ def from_errno(
     family: int = 0,
     bound: bool = False,
     elapsed: float = 0.0,
+    said_by: SaidBy = "kernel",
+    about: Any = None,
 ) -> ConnectError:
-    """Build (not raise) the error for a number that the kernel gave at ``stage``."""
-    cause = classify(number, stage, family, bound, address)
-    return _make(cause, number, _strerror(number), stage, address, family, elapsed, target)
+    """Build (not raise) the error for a number that the kernel gave.
+
+    Args:
+        number: the errno.
+        stage: how far the attempt came.
+        target: what was dialled, as text; default: the address.
+        address: the address that was dialled.
+        family: of the address.
+        bound: whether the socket has a local address, or the host has one for this address.
+        elapsed: seconds that the attempt took.
+        said_by: ``"option"`` if ``setsockopt`` said it; default: ``socket``, ``connect`` or, at
+            the stage ``"bind"``, ``bind``.
+        about: the option (as ``setsockopt`` takes it) or the local address that it is about.
+    """
+    cause = classify(number, stage, family, bound, address, said_by)
+    error = _make(cause, number, _strerror(number), stage, address, family, elapsed, target)
+    if about is not None:
+        error._about = _named(about, said_by)
+    return error
 
 
 def from_exception(
@@ -142,57 +190,107 @@ def from_exception(
     family: int = 0,
     bound: bool = False,
     elapsed: float = 0.0,
+    said_by: SaidBy = "kernel",
+    about: Any = None,
 ) -> ConnectError:
     """Build the error for an ``OSError``, by its type first and by its number second.
 
-    Of a :class:`ConnectError`, which was classified already, it is a copy: its owner may use it
-    again.  The original is not kept as ``__cause__``: it would bring its traceback and the frames
-    of the call along; what it said is in ``strerror``.
+    Of a :class:`ConnectError` it is a copy: its owner may use it again; what it does not say
+    itself is filled in.  What a caller's function raised becomes the ``__cause__``, without its
+    traceback, which would bring the frames of the call along.
+
+    Args:
+        exc: what was raised.
+        said_by: ``"hook"`` if a function of the caller's raised it (at the stage ``"policy"`` it
+            always did); else, and the rest, as in :func:`from_errno`.
     """
-    if isinstance(exc, ConnectError) and exc._cause is not None:
-        error = type(exc)(*exc.args)
-        error.__dict__ = fields = exc.__dict__.copy()
-        error.__cause__ = exc.__cause__
+    if stage == "policy":
+        said_by = "hook"
+    if isinstance(exc, ConnectError):
+        error = _copy(exc)
+        fields = error.__dict__
+        if "stage" not in fields:  # somebody else made it
+            fields |= {"stage": stage, "address": address, "family": family, "_speaks": True}
         if elapsed:
             fields["elapsed"] = elapsed
         if target:
             fields["target"] = target
         return error
-    cause, number = _classify_exception(exc, stage, family, bound, address)
-    text = exc.strerror or (str(exc.args[0]) if exc.args else "") or type(exc).__name__
-    text = text if isinstance(text, str) else str(text)
-    error = _make(cause, number, text, stage, address, family, elapsed, target)
-    if isinstance(error, CertificateError):
-        error.verify_code = getattr(exc, "verify_code", 0)
-        error.verify_message = getattr(exc, "verify_message", "")
+    cause, number = _classify_exception(exc, stage, family, bound, address, said_by)
+    words = _words_of(exc)
+    error = _make(cause, number, words, stage, address, family, elapsed, target)
+    if about is not None:
+        error._about = _named(about, said_by)
+    if isinstance(exc, socket.gaierror):
+        error._speaks = words not in _OF_LIBC
+    elif cause is not others.TLS_TIMED_OUT:
+        # The kernel always has a number, and its words say no more than that.
+        error._speaks = said_by != "kernel" or exc.errno is None
+    if isinstance(error, TLSError):
+        for name in ("reason", "library", "verify_code", "verify_message"):
+            if hasattr(exc, name):
+                setattr(error, name, getattr(exc, name))
+    if said_by == "hook":
+        error.__cause__ = _without_tracebacks(exc)
     return error
 
 
+def _words_of(exc: OSError) -> str:
+    """Return what an exception says itself, without what OpenSSL wraps it in."""
+    words = str(exc.strerror or (exc.args[0] if exc.args else ""))
+    if isinstance(exc, ssl.SSLError):
+        words = (getattr(exc, "verify_message", "") or _OPENSSL.sub("", words)).rstrip(".")
+    return words
+
+
+def _named(about: Any, said_by: SaidBy) -> str:
+    """Name the socket option, or the local address or path, that an error is about."""
+    if said_by == "option":
+        return format_option(about)
+    return format_address(about) if isinstance(about, tuple) else format_host(about)
+
+
+_OPENSSL = re.compile(r"^\[[^\]]*\] ?| \(_ssl\.c:\d+\)$")
+"""What OpenSSL and the ssl module put around the words that matter."""
+
+_OF_LIBC = frozenset(
+    {
+        *("", "Name or service not known", "No address associated with hostname"),
+        *("Temporary failure in name resolution", "Non-recoverable failure in name resolution"),
+        *("Address family for hostname not supported", "ai_family not supported"),
+        *("Servname not supported for ai_socktype", "ai_socktype not supported"),
+        *("Bad value for ai_flags", "Memory allocation failure", "System error"),
+    }
+)
+"""The words of getaddrinfo(3), which say no more than the row does."""
+
+
 def _classify_exception(
-    exc: OSError, stage: Stage, family: int, bound: bool, address: Any
+    exc: OSError, stage: Stage, family: int, bound: bool, address: Any, said_by: SaidBy
 ) -> tuple[Cause, int | None]:
     number = exc.errno
     if isinstance(exc, ssl.SSLError):
         if isinstance(exc, ssl.SSLCertVerificationError):
-            return table.CERTIFICATE, number
+            return others.CERTIFICATE, number
         eof = isinstance(exc, ssl.SSLEOFError | ssl.SSLZeroReturnError)
-        return (table.TLS_EOF if eof else table.TLS), number
+        return (others.TLS_EOF if eof else others.TLS), number
     if isinstance(exc, socket.gaierror):
-        return table.BY_EAI.get(number if number is not None else 0, table.NAME_ERROR), number
+        return others.BY_EAI.get(number or 0, others.UNKNOWN_EAI), number
     if number is None:
+        if stage == "tls" and isinstance(exc, TimeoutError | ConnectionAbortedError):
+            return others.TLS_TIMED_OUT, None  # the second is how the loops say it
         if isinstance(exc, TimeoutError):
-            late = stage in ("tls", "resolve")
-            return (table.DEADLINE if late else table.ATTEMPT_TIMED_OUT), None
+            lookup = stage == "resolve"
+            return (others.LOOKUP_TIMED_OUT if lookup else others.ATTEMPT_TIMED_OUT), None
         for builtin, name in _BUILTINS:
             if isinstance(exc, builtin):
                 number = int(getattr(errno, name))
                 break
         else:
-            return OTHER, None
-    windows = table.WINERROR.get(getattr(exc, "winerror", None) or 0)
-    if windows is not None:
-        return table.TABLE[windows], number
-    return classify(number, stage, family, bound, address), number
+            if said_by == "hook":
+                return others.HOOK_FAILED.get(stage, kernel.OTHER), None
+            return kernel.OTHER, None
+    return classify(number, stage, family, bound, address, said_by), number
 
 
 _BUILTINS: tuple[tuple[type[OSError], str], ...] = (
@@ -206,6 +304,19 @@ _BUILTINS: tuple[tuple[type[OSError], str], ...] = (
 )
 
 
+def _without_tracebacks(exc: BaseException) -> BaseException:
+    """Let go of the frames that an exception refers to, and so of the call that it is kept in."""
+    seen: set[int] = set()
+    chain: list[BaseException | None] = [exc]
+    while chain:
+        each = chain.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            each.__traceback__ = None
+            chain += (each.__cause__, each.__context__)
+    return exc
+
+
 def timed_out(
     *,
     whole: bool,
@@ -216,34 +327,43 @@ def timed_out(
     elapsed: float = 0.0,
 ) -> ConnectError:
     """Build the error for a limit of ours: the whole call's deadline, or one attempt's."""
-    cause = table.ATTEMPT_TIMED_OUT
     if whole:
-        cause = table.WAIT_TIMED_OUT if stage in ("connect", "wait") else table.DEADLINE
+        cause = others.DEADLINES.get(stage, others.DEADLINE)
+    else:
+        cause = others.TLS_TIMED_OUT if stage == "tls" else others.ATTEMPT_TIMED_OUT
     return _make(cause, None, "timed out", stage, address, family, elapsed, target)
 
 
 def connected_to_itself(*, address: Any, family: int, elapsed: float = 0.0) -> ConnectError:
     """Build the error for a TCP socket that met itself (simultaneous open, RFC 9293 3.5)."""
     number = errno.ECONNREFUSED
-    return _make(table.SELF, number, _strerror(number), "verify", address, family, elapsed)
+    return _make(kernel.SELF, number, _strerror(number), "verify", address, family, elapsed)
 
 
-def not_a_target(said: str) -> ConnectError:
-    """Build the error for one of many targets that could not be parsed: ``said`` is why."""
-    cause = table.INVALID.but(help=Help.NOTHING, phrase="not a target", hint=said)
-    return _make(cause, errno.EINVAL, "Invalid target", "resolve")
+def not_a_socket(*, address: Any, family: int, elapsed: float = 0.0) -> ConnectError:
+    """Build the error for a path that refuses because something else than a socket is there."""
+    number = errno.ECONNREFUSED
+    words = _strerror(number)
+    return _make(kernel.NO_SOCKET, number, words, "connect", address, family, elapsed)
+
+
+def not_a_target(words: str) -> ConnectError:
+    """Build the error for a target that cannot be parsed: ``words`` say why."""
+    error = _make(others.INVALID_TARGET, None, words, "resolve")
+    error._strerror = words
+    return error
 
 
 def lost(target: str, stopped: str, retry_after: float | None) -> ConnectError:
     """Build the error for a supervised connection that was lost and is not dialled again."""
-    error = _make(table.RESET, errno.ECONNRESET, "Connection lost", "connect", target=target)
+    error = _make(kernel.RESET, errno.ECONNRESET, "Connection lost", "connect", target=target)
     error.stopped, error.retry_after = stopped, retry_after
     return error
 
 
 def circuit_open(target: str, retry_after: float) -> ConnectError:
     """Build the error for a breaker that lets nothing through for ``retry_after`` seconds."""
-    error = _make(table.CIRCUIT, None, "circuit open", "breaker", target=target)
+    error = _make(others.CIRCUIT, None, "circuit open", "breaker", target=target)
     error.stopped = "open"
     error.retry_after = retry_after
     return error
@@ -266,8 +386,8 @@ def combine(
     if len(attempts) > 1:
         # The newest of those that rank first: it is what a person would see now.
         dominant = min((a.error for a in reversed(attempts)), key=rank)
-    error = type(dominant)(*dominant.args)
-    error.__dict__ = fields = dominant.__dict__.copy()
+    error = _copy(dominant)
+    fields = error.__dict__
     fields["target"] = target
     fields["attempts"] = tuple(attempts[-KEPT_ATTEMPTS:])
     fields["count"] = len(attempts) if count is None else count
@@ -281,9 +401,17 @@ def combine(
     return error
 
 
+def _copy(error: ConnectError) -> ConnectError:
+    again = type(error)(*raw_args(error))
+    again.__dict__ = error.__dict__.copy()
+    if error.__cause__ is not None:
+        again.__cause__ = error.__cause__
+    return again
+
+
 def is_local(error: ConnectError) -> bool:
     """Tell whether nothing can help but that something of this host becomes free."""
-    return error._cause is not None and error._cause.help is Help.LOCAL
+    return error.cause().help is Help.LOCAL
 
 
 _strerror_cache: dict[int, str] = {}
@@ -294,3 +422,6 @@ def _strerror(number: int) -> str:
     if text is None:
         text = _strerror_cache[number] = os.strerror(number)
     return text
+
+
+know(others.row_of, from_errno, from_exception)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 import socket
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .targets import parse
 from .text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 __all__ = [
     "count",
@@ -100,7 +101,8 @@ def local_addr(name: str, value: Any) -> tuple[tuple[int, Any], ...] | None:
         raise ValueError("local_addr is empty")
     # A tuple is one address, unless it holds addresses.
     one = isinstance(value, str) or (isinstance(value, tuple) and not isinstance(value[0], tuple))
-    checked = [_local(each) for each in ([value] if one else _items(name, value))]
+    given = [value] if one or not isinstance(value, Iterable) else value
+    checked = [_local(each) for each in given]
     if not checked:
         raise ValueError("local_addr is empty")
     return tuple(checked)
@@ -110,9 +112,11 @@ def _local(value: Any) -> tuple[int, Any]:
     if isinstance(value, str):
         if not value or "\0" in value[1:]:
             raise ValueError("local_addr: a path is not empty and has no NUL")
+        if said := _no_path(value):
+            raise ValueError(f"local_addr={value!r}: {said}")
         return int(socket.AF_UNIX), value
     if not isinstance(value, tuple) or len(value) not in (2, 4):
-        raise TypeError("local_addr is (host, port), a path, or a list of these")
+        raise TypeError(f"local_addr is (host, port), a path as str, or a list, not {value!r}")
     host, port, *rest = value
     if isinstance(port, bool) or not isinstance(port, int):
         raise TypeError(f"local_addr: a port is an int, not {port!r}")
@@ -126,11 +130,31 @@ def _local(value: Any) -> tuple[int, Any]:
         host = "0.0.0.0"  # noqa: S104  # any local address; nothing listens
     try:
         target = parse((host, port or 1, *rest))  # a target has no port 0, a local address may
-    except (TypeError, ValueError) as exc:
-        raise type(exc)(f"local_addr: {exc}") from None
+    except TypeError as exc:
+        raise TypeError(f"local_addr: {exc}") from None
+    except ValueError as exc:  # an option is the program's, and no target
+        raise ValueError(f"local_addr: {exc}") from None
     if target.name is not None:
         raise ValueError(f"local_addr: {safe(target.name)!r} is not a numeric address")
     return target.family, (host, port, *rest)
+
+
+def _no_path(text: str) -> str:
+    """Say what a text is that was hardly meant as the path of a Unix socket; "" if it was."""
+    if text.startswith("unix:"):
+        return "write the path without unix:"
+    if text.startswith("@"):
+        return f"an abstract name begins with a NUL: write {chr(0) + text[1:]!r}"
+    before, _, digits = text.rpartition(":")
+    for host, port in ((text, "0"), (before, digits)):
+        host = host.removeprefix("[").removesuffix("]")
+        try:
+            is_address = parse((host, 1)).name is None
+        except ValueError:
+            continue
+        if is_address and port.isascii() and port.isdecimal():
+            return f"write {(host, int(port))!r}"
+    return ""
 
 
 def plain_addresses(checked: Iterable[tuple[int, Any]]) -> list[Any]:

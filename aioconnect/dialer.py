@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from . import engine, signatures
-from .options import OPTIONS, Options, check_span
+from .keywords import OPTIONS
+from .options import Options, check_span
 from .targets import parse_all
 
 if TYPE_CHECKING:
@@ -41,34 +42,31 @@ class Dialer(Options):
         retry: what happens when every address has failed.  A policy of ``aioconnect.retry``, or a
             function that is called as one; True for the default policy; a number of rounds in all;
             or None for one round.  Default None.
-        budget: a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is given
-            to.  Default None.
-        breaker: a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it is
-            given to.  Default None.
+        budget: a ``retry.Budget``, shared by all calls that it is given to.  Default None.
+        breaker: a ``retry.Breaker``, shared by all calls that it is given to.  Default None.
         resolver: the resolver that looks names up.  None is the system's (``getaddrinfo``, in
             threads of its own).  No resolver is asked for ``localhost`` (RFC 6761).  Default None.
         family: ``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both.  Default 0.
-        type: ``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket.  Over Unix sockets
-            also ``SOCK_SEQPACKET``.  Default ``SOCK_STREAM``.
-        local_addr: the local address to bind: ``(numeric host, port)``, port 0 for any.  Or one per
-            family in a list, or a path for Unix sockets.  An address without one of its family is
+        type: the type of the socket.  ``SOCK_STREAM``, ``SOCK_DGRAM`` for connected datagrams, or
+            ``SOCK_SEQPACKET`` over Unix sockets.  Default ``SOCK_STREAM``.
+        local_addr: the local address to bind.  ``(numeric host, port)``, port 0 for any; one per
+            family in a list; or a path for Unix sockets.  An address without one of its family is
             not dialled.  Default None.
-        happy_eyeballs_delay: seconds between the starts of two attempts (RFC 8305, section 5).
-            None is strictly one after the other; less than 0.01, also 0, counts as 0.01.  Default
+        happy_eyeballs_delay: seconds between the starts of two attempts.  None is strictly one
+            after the other; less than 0.01, also 0, counts as 0.01 (RFC 8305, section 5).  Default
             0.25.
-        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3).
+        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones.  RFC 8305, section 3.
             Default 0.05.
-        max_concurrent: attempts that may be open at a time, whatever the name server answers.
-            Default 6.
-        interleave: addresses of the first family that come first ("First Address Family Count", RFC
-            8305, section 4).  Default 1.
-        socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is
-            bound.  Default none.
+        max_concurrent: attempts that may be open at a time.  Further addresses wait.  Default 6.
+        interleave: addresses of the first family that come first.  The First Address Family Count
+            of RFC 8305, section 4.  Default 1.
+        socket_options: ``(level, name, value)`` for each ``setsockopt``.  They are set before the
+            socket is bound and connected.  Default none.
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.  It returns an
             unconnected socket, which the library then owns; an ``OSError`` from it is a failed
             attempt.  Default None.
-        address_policy: called with the 5-tuple that is about to be dialled, whoever named it.  An
-            ``OSError`` from it (``PermissionError``, say) forbids this address.  Default None.
+        address_policy: called with each 5-tuple before it is dialled.  Whoever named the address:
+            an ``OSError`` from it (``PermissionError``, say) forbids it.  Default None.
         on_event: called with each event (``aioconnect.events``).  It only observes: an
             ``Exception`` in it is logged and dropped.  Default None.
 
@@ -96,23 +94,19 @@ class Dialer(Options):
             timeout: seconds for the whole call: names, attempts, back-off and TLS.
             attempt_timeout: seconds for one attempt at one address.
             retry: what happens when every address has failed.
-            budget: a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is
-                given to.
-            breaker: a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it
-                is given to.
+            budget: a ``retry.Budget``, shared by all calls that it is given to.
+            breaker: a ``retry.Breaker``, shared by all calls that it is given to.
             resolver: the resolver that looks names up.
             family: ``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both.
-            type: ``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket.
-            local_addr: the local address to bind: ``(numeric host, port)``, port 0 for any.
-            happy_eyeballs_delay: seconds between the starts of two attempts (RFC 8305, section 5).
-            resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3).
-            max_concurrent: attempts that may be open at a time, whatever the name server answers.
-            interleave: addresses of the first family that come first ("First Address Family Count",
-                RFC 8305, section 4).
-            socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is
-                bound.
+            type: the type of the socket.
+            local_addr: the local address to bind.
+            happy_eyeballs_delay: seconds between the starts of two attempts.
+            resolution_delay: seconds that IPv4 addresses wait for IPv6 ones.
+            max_concurrent: attempts that may be open at a time.
+            interleave: addresses of the first family that come first.
+            socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
-            address_policy: called with the 5-tuple that is about to be dialled, whoever named it.
+            address_policy: called with each 5-tuple before it is dialled.
             on_event: called with each event (``aioconnect.events``).
 
         Raises:
@@ -144,43 +138,38 @@ class Dialer(Options):
             port: as for :func:`aioconnect.open_connection`.
 
         Options:
-            ssl: a context for TLS, True for the default one, None for no TLS.  Default None.
-            server_hostname: the name that the certificate must have, also sent as SNI.  None is the
-                host of the target that won; with ``sock`` or a Unix socket there is none.  Default
-                None.
-            ssl_handshake_timeout: seconds for the TLS handshake alone, within ``timeout``.  None is
-                asyncio's 60.  Default None.
-            ssl_shutdown_timeout: seconds for the end of TLS when the transport is closed.  None is
-                asyncio's 30.  Default None.
-            sock: a connected stream socket, which is taken over; then without host and port.
-                Default None.
-            proto: 0 or ``IPPROTO_TCP``, which are the same.  Default 0.
+            ssl: a context for TLS, True for the default one, None for no TLS (default None).
+            server_hostname: the name that the certificate must have, also sent as SNI (default
+                None).
+            ssl_handshake_timeout: seconds for the TLS handshake alone, within ``timeout`` (default
+                None).
+            ssl_shutdown_timeout: seconds for the end of TLS when the transport is closed (default
+                None).
+            sock: a connected stream socket, which is taken over; then without host and port
+                (default None).
+            proto: 0 or ``IPPROTO_TCP``, which are the same (default 0).
             flags: ``AI_*`` flags for ``getaddrinfo``; not used with a ``resolver`` or without a
-                name.  Default 0.
+                name (default 0).
             all_errors: True gives the error a group as ``__cause__`` also when only one attempt
-                failed.  Default False.
+                failed (default False).
             limit: bytes that the stream reader buffers before it stops reading; ``open_connection``
-                only.  Default 65536.
+                only (default 65536).
             timeout: seconds for the whole call: names, attempts, back-off and TLS.
             attempt_timeout: seconds for one attempt at one address.
             retry: what happens when every address has failed.
-            budget: a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is
-                given to.
-            breaker: a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it
-                is given to.
+            budget: a ``retry.Budget``, shared by all calls that it is given to.
+            breaker: a ``retry.Breaker``, shared by all calls that it is given to.
             resolver: the resolver that looks names up.
             family: ``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both.
-            type: ``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket.
-            local_addr: the local address to bind: ``(numeric host, port)``, port 0 for any.
-            happy_eyeballs_delay: seconds between the starts of two attempts (RFC 8305, section 5).
-            resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3).
-            max_concurrent: attempts that may be open at a time, whatever the name server answers.
-            interleave: addresses of the first family that come first ("First Address Family Count",
-                RFC 8305, section 4).
-            socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is
-                bound.
+            type: the type of the socket.
+            local_addr: the local address to bind.
+            happy_eyeballs_delay: seconds between the starts of two attempts.
+            resolution_delay: seconds that IPv4 addresses wait for IPv6 ones.
+            max_concurrent: attempts that may be open at a time.
+            interleave: addresses of the first family that come first.
+            socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
-            address_policy: called with the 5-tuple that is about to be dialled, whoever named it.
+            address_policy: called with each 5-tuple before it is dialled.
             on_event: called with each event (``aioconnect.events``).
 
         Returns:
@@ -211,41 +200,36 @@ class Dialer(Options):
             port: as for :func:`aioconnect.open_connection`.
 
         Options:
-            ssl: a context for TLS, True for the default one, None for no TLS.  Default None.
-            server_hostname: the name that the certificate must have, also sent as SNI.  None is the
-                host of the target that won; with ``sock`` or a Unix socket there is none.  Default
-                None.
-            ssl_handshake_timeout: seconds for the TLS handshake alone, within ``timeout``.  None is
-                asyncio's 60.  Default None.
-            ssl_shutdown_timeout: seconds for the end of TLS when the transport is closed.  None is
-                asyncio's 30.  Default None.
-            sock: a connected stream socket, which is taken over; then without host and port.
-                Default None.
-            proto: 0 or ``IPPROTO_TCP``, which are the same.  Default 0.
+            ssl: a context for TLS, True for the default one, None for no TLS (default None).
+            server_hostname: the name that the certificate must have, also sent as SNI (default
+                None).
+            ssl_handshake_timeout: seconds for the TLS handshake alone, within ``timeout`` (default
+                None).
+            ssl_shutdown_timeout: seconds for the end of TLS when the transport is closed (default
+                None).
+            sock: a connected stream socket, which is taken over; then without host and port
+                (default None).
+            proto: 0 or ``IPPROTO_TCP``, which are the same (default 0).
             flags: ``AI_*`` flags for ``getaddrinfo``; not used with a ``resolver`` or without a
-                name.  Default 0.
+                name (default 0).
             all_errors: True gives the error a group as ``__cause__`` also when only one attempt
-                failed.  Default False.
+                failed (default False).
             timeout: seconds for the whole call: names, attempts, back-off and TLS.
             attempt_timeout: seconds for one attempt at one address.
             retry: what happens when every address has failed.
-            budget: a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is
-                given to.
-            breaker: a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it
-                is given to.
+            budget: a ``retry.Budget``, shared by all calls that it is given to.
+            breaker: a ``retry.Breaker``, shared by all calls that it is given to.
             resolver: the resolver that looks names up.
             family: ``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both.
-            type: ``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket.
-            local_addr: the local address to bind: ``(numeric host, port)``, port 0 for any.
-            happy_eyeballs_delay: seconds between the starts of two attempts (RFC 8305, section 5).
-            resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3).
-            max_concurrent: attempts that may be open at a time, whatever the name server answers.
-            interleave: addresses of the first family that come first ("First Address Family Count",
-                RFC 8305, section 4).
-            socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is
-                bound.
+            type: the type of the socket.
+            local_addr: the local address to bind.
+            happy_eyeballs_delay: seconds between the starts of two attempts.
+            resolution_delay: seconds that IPv4 addresses wait for IPv6 ones.
+            max_concurrent: attempts that may be open at a time.
+            interleave: addresses of the first family that come first.
+            socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
-            address_policy: called with the 5-tuple that is about to be dialled, whoever named it.
+            address_policy: called with each 5-tuple before it is dialled.
             on_event: called with each event (``aioconnect.events``).
 
         Returns:
@@ -357,34 +341,31 @@ async def connect(
         retry: what happens when every address has failed.  A policy of ``aioconnect.retry``, or a
             function that is called as one; True for the default policy; a number of rounds in all;
             or None for one round.  Default None.
-        budget: a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is given
-            to.  Default None.
-        breaker: a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it is
-            given to.  Default None.
+        budget: a ``retry.Budget``, shared by all calls that it is given to.  Default None.
+        breaker: a ``retry.Breaker``, shared by all calls that it is given to.  Default None.
         resolver: the resolver that looks names up.  None is the system's (``getaddrinfo``, in
             threads of its own).  No resolver is asked for ``localhost`` (RFC 6761).  Default None.
         family: ``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both.  Default 0.
-        type: ``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket.  Over Unix sockets
-            also ``SOCK_SEQPACKET``.  Default ``SOCK_STREAM``.
-        local_addr: the local address to bind: ``(numeric host, port)``, port 0 for any.  Or one per
-            family in a list, or a path for Unix sockets.  An address without one of its family is
+        type: the type of the socket.  ``SOCK_STREAM``, ``SOCK_DGRAM`` for connected datagrams, or
+            ``SOCK_SEQPACKET`` over Unix sockets.  Default ``SOCK_STREAM``.
+        local_addr: the local address to bind.  ``(numeric host, port)``, port 0 for any; one per
+            family in a list; or a path for Unix sockets.  An address without one of its family is
             not dialled.  Default None.
-        happy_eyeballs_delay: seconds between the starts of two attempts (RFC 8305, section 5).
-            None is strictly one after the other; less than 0.01, also 0, counts as 0.01.  Default
+        happy_eyeballs_delay: seconds between the starts of two attempts.  None is strictly one
+            after the other; less than 0.01, also 0, counts as 0.01 (RFC 8305, section 5).  Default
             0.25.
-        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3).
+        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones.  RFC 8305, section 3.
             Default 0.05.
-        max_concurrent: attempts that may be open at a time, whatever the name server answers.
-            Default 6.
-        interleave: addresses of the first family that come first ("First Address Family Count", RFC
-            8305, section 4).  Default 1.
-        socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is
-            bound.  Default none.
+        max_concurrent: attempts that may be open at a time.  Further addresses wait.  Default 6.
+        interleave: addresses of the first family that come first.  The First Address Family Count
+            of RFC 8305, section 4.  Default 1.
+        socket_options: ``(level, name, value)`` for each ``setsockopt``.  They are set before the
+            socket is bound and connected.  Default none.
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.  It returns an
             unconnected socket, which the library then owns; an ``OSError`` from it is a failed
             attempt.  Default None.
-        address_policy: called with the 5-tuple that is about to be dialled, whoever named it.  An
-            ``OSError`` from it (``PermissionError``, say) forbids this address.  Default None.
+        address_policy: called with each 5-tuple before it is dialled.  Whoever named the address:
+            an ``OSError`` from it (``PermissionError``, say) forbids it.  Default None.
         on_event: called with each event (``aioconnect.events``).  It only observes: an
             ``Exception`` in it is logged and dropped.  Default None.
 

@@ -156,7 +156,7 @@ class GaveUp(Event):
 class SlowedDown(Event):
     """``connect_many`` met a local limit (descriptors, ports, buffers) and dials less for now.
 
-    ``limit`` is how many it lets be in flight from here on.
+    ``error`` says which, ``limit`` is how many it lets be in flight from here on.
     """
 
     __slots__ = ("error", "limit")

@@ -1,22 +1,17 @@
-"""The options that every way of connecting takes: one name, one meaning, one default each.
-
-``OPTIONS`` is the one table.  From it come the checks and the defaults here, the signatures that
-``help()`` and editors show (:mod:`.signatures`), and what is written into the sources by
-``python -m tests.support.generated``: the attributes of :class:`Options`, the list in each
-docstring, the keywords that type checkers know (:mod:`.typed`), and ``docs/reference.md``.
-"""
+"""A checked set of options, which is a value."""
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Any
 
-from . import checks
 from .checks import count as check_count
 from .checks import limit as check_limit
+from .checks import plain_addresses
 from .checks import span as check_span
+from .keywords import KEYWORDS, OPTIONS
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping
 
     from .events import Event
@@ -26,268 +21,13 @@ if TYPE_CHECKING:
     from .typed import ConnectOptions, SocketOption, TargetOptions
 
 __all__ = [
-    "KEYWORDS",
-    "OPTIONS",
     "ConnectOptions",
-    "Option",
     "Options",
     "TargetOptions",
     "check_count",
     "check_limit",
     "check_span",
 ]
-
-
-class Option:
-    """A row of the table.
-
-    Attributes:
-        name: the keyword.
-        type: what it accepts, as an annotation says it.
-        default: what it is if it is not given.
-        check: makes its plain form of what was given, or refuses it; None leaves that to asyncio.
-        meaning: its first sentence is enough for a list; begins in the middle if it has a unit.
-        unit: what a number of it counts.
-        kept: the type of the plain form, if that is another.
-    """
-
-    __slots__ = ("check", "default", "kept", "meaning", "name", "type", "unit")
-
-    def __init__(
-        self,
-        name: str,
-        type: str,
-        default: object,
-        check: Callable[[str, Any], Any] | None,
-        meaning: str,
-        *,
-        unit: str = "",
-        kept: str = "",
-    ) -> None:
-        self.name = name
-        self.type = type
-        self.default = default
-        self.check = check
-        self.meaning = meaning
-        self.unit = unit
-        self.kept = kept or type
-
-    def __repr__(self) -> str:
-        return f"<Option {self.name}>"
-
-
-# A new option is a row here, and its check in checks.py.  Then run `python -m
-# tests.support.generated`; tests/test_forgotten.py says what else it needs: an effect in each way
-# of connecting.
-
-OPTIONS = (
-    Option(
-        "timeout",
-        "float | None",
-        30.0,
-        checks.limit,
-        "for the whole call: names, attempts, back-off and TLS.  None is no limit.",
-        unit="seconds",
-        kept="float",
-    ),
-    Option(
-        "attempt_timeout",
-        "float | None",
-        None,
-        checks.optional_span,
-        "for one attempt at one address.  None is 10 s where another address or another round can "
-        "follow, else what is left of ``timeout``; infinity is no limit of its own.",
-        unit="seconds",
-    ),
-    Option(
-        "retry",
-        "PolicyLike | bool | int | None",
-        None,
-        checks.function,  # Dialer makes a policy of what is none yet
-        "what happens when every address has failed.  A policy of ``aioconnect.retry``, or a "
-        "function that is called as one; True for the default policy; a number of rounds in all; "
-        "or None for one round.",
-        kept="Policy | None",
-    ),
-    Option(
-        "budget",
-        "Budget | None",
-        None,
-        checks.having("reserve", "release", "success"),
-        "a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is given to.",
-    ),
-    Option(
-        "breaker",
-        "Breaker | None",
-        None,
-        checks.having("admit", "success", "failure", "release"),
-        "a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it is given "
-        "to.",
-    ),
-    Option(
-        "resolver",
-        "Resolver | None",
-        None,
-        checks.having("lookup"),
-        "the resolver that looks names up.  None is the system's (``getaddrinfo``, in threads of "
-        "its own).  No resolver is asked for ``localhost`` (RFC 6761).",
-    ),
-    Option(
-        "family",
-        "int",
-        0,
-        checks.family,
-        "``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both.",
-    ),
-    Option(
-        "type",
-        "int",
-        socket.SOCK_STREAM,
-        checks.socket_type,
-        "``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket.  Over Unix sockets "
-        "also ``SOCK_SEQPACKET``.",
-    ),
-    Option(
-        "local_addr",
-        "LocalAddress | Iterable[LocalAddress] | None",
-        None,
-        checks.local_addr,
-        "the local address to bind: ``(numeric host, port)``, port 0 for any.  Or one per family "
-        "in a list, or a path for Unix sockets.  An address without one of its family is not "
-        "dialled.",
-        kept="tuple[tuple[int, Any], ...] | None",
-    ),
-    Option(
-        "happy_eyeballs_delay",
-        "float | None",
-        0.25,
-        checks.delay,
-        "between the starts of two attempts (RFC 8305, section 5).  None is strictly one after "
-        "the other; less than 0.01, also 0, counts as 0.01.",
-        unit="seconds",
-    ),
-    Option(
-        "resolution_delay",
-        "float",
-        0.05,
-        checks.span,
-        "that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3).",
-        unit="seconds",
-    ),
-    Option(
-        "max_concurrent",
-        "int",
-        6,
-        checks.count,
-        "that may be open at a time, whatever the name server answers.",
-        unit="attempts",
-    ),
-    Option(
-        "interleave",
-        "int",
-        1,
-        checks.count,
-        'of the first family that come first ("First Address Family Count", RFC 8305, section 4).',
-        unit="addresses",
-    ),
-    Option(
-        "socket_options",
-        "Iterable[SocketOption] | None",
-        (),
-        checks.socket_options,
-        "``(level, name, value)`` for each ``setsockopt``, before the socket is bound.",
-        kept="tuple[SocketOption, ...]",
-    ),
-    Option(
-        "socket_factory",
-        "Callable[[Endpoint], socket.socket] | None",
-        None,
-        checks.function,
-        "called with a ``getaddrinfo`` 5-tuple for each attempt.  It returns an unconnected "
-        "socket, which the library then owns; an ``OSError`` from it is a failed attempt.",
-    ),
-    Option(
-        "address_policy",
-        "Callable[[Endpoint], object] | None",
-        None,
-        checks.function,
-        "called with the 5-tuple that is about to be dialled, whoever named it.  An ``OSError`` "
-        "from it (``PermissionError``, say) forbids this address.",
-    ),
-    Option(
-        "on_event",
-        "Callable[[Event], object] | None",
-        None,
-        checks.function,
-        "called with each event (``aioconnect.events``).  It only observes: an ``Exception`` in it "
-        "is logged and dropped.",
-    ),
-)
-
-KEYWORDS = (
-    Option(
-        "ssl",
-        "SSLContext | bool | None",
-        None,
-        None,
-        "a context for TLS, True for the default one, None for no TLS.",
-    ),
-    Option(
-        "server_hostname",
-        "str | None",
-        None,
-        None,
-        "the name that the certificate must have, also sent as SNI.  None is the host of the "
-        "target that won; with ``sock`` or a Unix socket there is none.",
-    ),
-    Option(
-        "ssl_handshake_timeout",
-        "float | None",
-        None,
-        None,
-        "for the TLS handshake alone, within ``timeout``.  None is asyncio's 60.",
-        unit="seconds",
-    ),
-    Option(
-        "ssl_shutdown_timeout",
-        "float | None",
-        None,
-        None,
-        "for the end of TLS when the transport is closed.  None is asyncio's 30.",
-        unit="seconds",
-    ),
-    Option(
-        "sock",
-        "socket.socket | None",
-        None,
-        None,
-        "a connected stream socket, which is taken over; then without host and port.",
-    ),
-    Option("proto", "int", 0, None, "0 or ``IPPROTO_TCP``, which are the same."),
-    Option(
-        "flags",
-        "int",
-        0,
-        None,
-        "``AI_*`` flags for ``getaddrinfo``; not used with a ``resolver`` or without a name.",
-    ),
-    Option(
-        "all_errors",
-        "bool",
-        False,
-        None,
-        "True gives the error a group as ``__cause__`` also when only one attempt failed.",
-    ),
-    Option(
-        "limit",
-        "int",
-        2**16,
-        None,
-        "that the stream reader buffers before it stops reading; ``open_connection`` only.",
-        unit="bytes",
-    ),
-)
-"""asyncio's keywords of ``create_connection`` and ``open_connection`` beside the options."""
 
 
 class Options:
@@ -316,10 +56,10 @@ class Options:
     round."""
 
     budget: Budget | None
-    """A retry budget (``aioconnect.retry.Budget``), shared by all calls that it is given to."""
+    """A ``retry.Budget``, shared by all calls that it is given to."""
 
     breaker: Breaker | None
-    """A circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it is given to."""
+    """A ``retry.Breaker``, shared by all calls that it is given to."""
 
     resolver: Resolver | None
     """The resolver that looks names up.  None is the system's (``getaddrinfo``, in threads of its
@@ -329,37 +69,38 @@ class Options:
     """``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both."""
 
     type: int
-    """``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket.  Over Unix sockets also
-    ``SOCK_SEQPACKET``."""
+    """The type of the socket.  ``SOCK_STREAM``, ``SOCK_DGRAM`` for connected datagrams, or
+    ``SOCK_SEQPACKET`` over Unix sockets."""
 
     local_addr: tuple[tuple[int, Any], ...] | None
-    """The local address to bind: ``(numeric host, port)``, port 0 for any.  Or one per family in a
-    list, or a path for Unix sockets.  An address without one of its family is not dialled."""
+    """The local address to bind.  ``(numeric host, port)``, port 0 for any; one per family in a
+    list; or a path for Unix sockets.  An address without one of its family is not dialled."""
 
     happy_eyeballs_delay: float | None
-    """Seconds between the starts of two attempts (RFC 8305, section 5).  None is strictly one after
-    the other; less than 0.01, also 0, counts as 0.01."""
+    """Seconds between the starts of two attempts.  None is strictly one after the other; less than
+    0.01, also 0, counts as 0.01 (RFC 8305, section 5)."""
 
     resolution_delay: float
-    """Seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3)."""
+    """Seconds that IPv4 addresses wait for IPv6 ones.  RFC 8305, section 3."""
 
     max_concurrent: int
-    """Attempts that may be open at a time, whatever the name server answers."""
+    """Attempts that may be open at a time.  Further addresses wait."""
 
     interleave: int
-    """Addresses of the first family that come first ("First Address Family Count", RFC 8305,
-    section 4)."""
+    """Addresses of the first family that come first.  The First Address Family Count of RFC 8305,
+    section 4."""
 
     socket_options: tuple[SocketOption, ...]
-    """``(level, name, value)`` for each ``setsockopt``, before the socket is bound."""
+    """``(level, name, value)`` for each ``setsockopt``.  They are set before the socket is bound
+    and connected."""
 
     socket_factory: Callable[[Endpoint], socket.socket] | None
     """Called with a ``getaddrinfo`` 5-tuple for each attempt.  It returns an unconnected socket,
     which the library then owns; an ``OSError`` from it is a failed attempt."""
 
     address_policy: Callable[[Endpoint], object] | None
-    """Called with the 5-tuple that is about to be dialled, whoever named it.  An ``OSError`` from
-    it (``PermissionError``, say) forbids this address."""
+    """Called with each 5-tuple before it is dialled.  Whoever named the address: an ``OSError``
+    from it (``PermissionError``, say) forbids it."""
 
     on_event: Callable[[Event], object] | None
     """Called with each event (``aioconnect.events``).  It only observes: an ``Exception`` in it is
@@ -373,7 +114,7 @@ class Options:
         for name, value in options.items():
             check = _CHECKS.get(name)
             if check is None:
-                raise TypeError(f"unknown option {name!r}; there are: {', '.join(sorted(_CHECKS))}")
+                raise TypeError(_unknown(name))
             fields[name] = check(name, value)
         local = self.local_addr
         if local is not None and self.family and all(f != self.family for f, _ in local):
@@ -384,7 +125,7 @@ class Options:
         new = type(self)(**changes)
         new.__dict__.update({n: v for n, v in self.__dict__.items() if n not in changes})
         if new.local_addr is not None and new.family:
-            type(self)(family=new.family, local_addr=checks.plain_addresses(new.local_addr))
+            type(self)(family=new.family, local_addr=plain_addresses(new.local_addr))
         return new
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -417,6 +158,40 @@ _DEFAULTS = {option.name: _CHECKS[option.name](option.name, option.default) for 
 
 for _name, _default in _DEFAULTS.items():
     setattr(Options, _name, _default)
+
+
+_ELSEWHERE = {
+    "attempts": "retry",
+    "backoff": "retry",
+    "connect_timeout": "attempt_timeout",
+    "deadline": "timeout",
+    "delay": "happy_eyeballs_delay",
+    "dns": "resolver",
+    "local_address": "local_addr",
+    "max_attempts": "retry",
+    "max_retries": "retry",
+    "nameservers": "resolver",
+    "retry_policy": "retry",
+    "source_address": "local_addr",
+    "total_timeout": "timeout",
+    "tries": "retry",
+}
+"""What other libraries call an option of ours."""
+
+
+def _unknown(name: str) -> str:
+    """Say what an unknown option may have been meant to be."""
+    said = f"unknown option {name!r}"
+    if name in [keyword.name for keyword in KEYWORDS]:
+        return f"{said}: it is one of open_connection and create_connection only"
+    if name in ("host", "port", "target"):
+        return f"{said}: it is an argument of the call"
+    import difflib
+
+    near = [_ELSEWHERE[name]] if name in _ELSEWHERE else difflib.get_close_matches(name, _CHECKS)
+    if near:
+        return f"{said}: did you mean {near[0]!r}?"
+    return f"{said}; there are: {', '.join(sorted(_CHECKS))}"
 
 
 if not TYPE_CHECKING:  # or every name would exist for a type checker

@@ -86,29 +86,19 @@ async def wait_until_ready(
     Options:
         attempt_timeout: seconds for one attempt at one address (default 5).
         retry: what happens when every address has failed (default again until timeout).
-        budget: a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is given
-            to (default None).
-        breaker: a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it is
-            given to (default None).
+        budget: a ``retry.Budget``, shared by all calls that it is given to (default None).
+        breaker: a ``retry.Breaker``, shared by all calls that it is given to (default None).
         resolver: the resolver that looks names up (default None).
         family: ``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both (default 0).
-        type: ``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket (default
-            ``SOCK_STREAM``).
-        local_addr: the local address to bind: ``(numeric host, port)``, port 0 for any (default
-            None).
-        happy_eyeballs_delay: seconds between the starts of two attempts (RFC 8305, section 5)
-            (default 0.25).
-        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3)
-            (default 0.05).
-        max_concurrent: attempts that may be open at a time, whatever the name server answers
-            (default 6).
-        interleave: addresses of the first family that come first ("First Address Family Count", RFC
-            8305, section 4) (default 1).
-        socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is bound
-            (default none).
+        type: the type of the socket (default ``SOCK_STREAM``).
+        local_addr: the local address to bind (default None).
+        happy_eyeballs_delay: seconds between the starts of two attempts (default 0.25).
+        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (default 0.05).
+        max_concurrent: attempts that may be open at a time (default 6).
+        interleave: addresses of the first family that come first (default 1).
+        socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
-        address_policy: called with the 5-tuple that is about to be dialled, whoever named it
-            (default None).
+        address_policy: called with each 5-tuple before it is dialled (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
     Returns:

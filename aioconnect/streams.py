@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import causes, engine, errors, signatures
 from .dialer import DEFAULTS, check_family, with_options
-from .options import KEYWORDS
+from .keywords import KEYWORDS
 from .targets import Target, parse_all
 from .text import safe
 
@@ -68,29 +68,19 @@ async def open_connection(
         timeout: seconds for the whole call: names, attempts, back-off and TLS (default 30).
         attempt_timeout: seconds for one attempt at one address (default None).
         retry: what happens when every address has failed (default None).
-        budget: a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is given
-            to (default None).
-        breaker: a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it is
-            given to (default None).
+        budget: a ``retry.Budget``, shared by all calls that it is given to (default None).
+        breaker: a ``retry.Breaker``, shared by all calls that it is given to (default None).
         resolver: the resolver that looks names up (default None).
         family: ``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both (default 0).
-        type: ``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket (default
-            ``SOCK_STREAM``).
-        local_addr: the local address to bind: ``(numeric host, port)``, port 0 for any (default
-            None).
-        happy_eyeballs_delay: seconds between the starts of two attempts (RFC 8305, section 5)
-            (default 0.25).
-        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3)
-            (default 0.05).
-        max_concurrent: attempts that may be open at a time, whatever the name server answers
-            (default 6).
-        interleave: addresses of the first family that come first ("First Address Family Count", RFC
-            8305, section 4) (default 1).
-        socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is bound
-            (default none).
+        type: the type of the socket (default ``SOCK_STREAM``).
+        local_addr: the local address to bind (default None).
+        happy_eyeballs_delay: seconds between the starts of two attempts (default 0.25).
+        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (default 0.05).
+        max_concurrent: attempts that may be open at a time (default 6).
+        interleave: addresses of the first family that come first (default 1).
+        socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
-        address_policy: called with the 5-tuple that is about to be dialled, whoever named it
-            (default None).
+        address_policy: called with each 5-tuple before it is dialled (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
     Returns:
@@ -137,29 +127,19 @@ async def create_connection(
         timeout: seconds for the whole call: names, attempts, back-off and TLS (default 30).
         attempt_timeout: seconds for one attempt at one address (default None).
         retry: what happens when every address has failed (default None).
-        budget: a retry budget (``aioconnect.retry.Budget``), shared by all calls that it is given
-            to (default None).
-        breaker: a circuit breaker (``aioconnect.retry.Breaker``), shared by all calls that it is
-            given to (default None).
+        budget: a ``retry.Budget``, shared by all calls that it is given to (default None).
+        breaker: a ``retry.Breaker``, shared by all calls that it is given to (default None).
         resolver: the resolver that looks names up (default None).
         family: ``AF_INET`` or ``AF_INET6`` to use one family only; 0 is both (default 0).
-        type: ``SOCK_STREAM``, or ``SOCK_DGRAM`` for a connected datagram socket (default
-            ``SOCK_STREAM``).
-        local_addr: the local address to bind: ``(numeric host, port)``, port 0 for any (default
-            None).
-        happy_eyeballs_delay: seconds between the starts of two attempts (RFC 8305, section 5)
-            (default 0.25).
-        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (RFC 8305, section 3)
-            (default 0.05).
-        max_concurrent: attempts that may be open at a time, whatever the name server answers
-            (default 6).
-        interleave: addresses of the first family that come first ("First Address Family Count", RFC
-            8305, section 4) (default 1).
-        socket_options: ``(level, name, value)`` for each ``setsockopt``, before the socket is bound
-            (default none).
+        type: the type of the socket (default ``SOCK_STREAM``).
+        local_addr: the local address to bind (default None).
+        happy_eyeballs_delay: seconds between the starts of two attempts (default 0.25).
+        resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (default 0.05).
+        max_concurrent: attempts that may be open at a time (default 6).
+        interleave: addresses of the first family that come first (default 1).
+        socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
-        address_policy: called with the 5-tuple that is about to be dialled, whoever named it
-            (default None).
+        address_policy: called with each 5-tuple before it is dialled (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
     Returns:
@@ -345,9 +325,19 @@ def _check_tls(tls: dict[str, Any]) -> None:
         for name in ("server_hostname", "ssl_handshake_timeout", "ssl_shutdown_timeout"):
             if tls.get(name) is not None:
                 raise ValueError(f"{name} is only meaningful with ssl")
+    else:
+        _require_ssl()
     for name in tuple(tls):
         if tls[name] is None:
             del tls[name]
+
+
+def _require_ssl() -> None:
+    """Refuse TLS before anything is opened where Python cannot do it."""
+    try:
+        import ssl  # noqa: F401
+    except ImportError:
+        raise RuntimeError("ssl: this Python was built without the ssl module") from None
 
 
 def _with_proto_and_flags(dialer: Dialer, tls: dict[str, Any]) -> Dialer:
@@ -381,7 +371,7 @@ def _port(text: str) -> int:
     if text.isascii() and text.isdecimal():
         return int(text)
     if not _SERVICE.fullmatch(text):
-        raise ValueError(f"'{safe(text)}' is neither a port nor the name of a service")
+        raise causes.not_a_target(f"'{safe(text)}' is neither a port nor the name of a service")
     try:
         return socket.getservbyname(text, "tcp")
     except OSError:

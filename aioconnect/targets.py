@@ -3,7 +3,7 @@
 The same text must mean the same thing everywhere.  ``getaddrinfo`` takes ``0x7f.1``, ``127.1``,
 ``2130706433`` and full-width digits for 127.0.0.1, cuts a host at NUL on one loop, and wraps a
 port modulo 65536; each of these has been a way around somebody's allow-list.  Here they are
-``ValueError``, the same on both loops, and nothing was looked up or opened.
+``InvalidTarget``, the same on both loops, and nothing was looked up or opened.
 
 Sources: RFC 1123 section 2.1 and RFC 2181 section 11 (names), UTS 46 (internationalised names),
 RFC 4007 section 11 (scope ids), RFC 6943 section 3.1.1 (ambiguous IPv4 spellings), unix(7).
@@ -17,6 +17,7 @@ import socket
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .causes import not_a_target
 from .text import safe
 
 if TYPE_CHECKING:
@@ -103,14 +104,14 @@ def parse_all(
     """Parse what ``connect`` takes: one target, or a list of several.
 
     Raises:
-        ValueError: it cannot mean anything, or could mean two things.
+        InvalidTarget: it cannot mean anything, or could mean two things.
         TypeError: it is of a wrong type.
     """
     if isinstance(target, str):
         return (_parse_text(target) if port is None else parse_host(target, port),)
     if isinstance(target, list):
         if not target:
-            raise ValueError("an empty list of targets")
+            raise not_a_target("an empty list of targets")
         return tuple([parse(each, port) for each in target])
     return (parse(target, port),)  # type: ignore[arg-type]  # a tuple is one target
 
@@ -123,16 +124,16 @@ def parse(target: TargetLike, port: int | None = None) -> Target:
         if port is not None:
             raise TypeError("a tuple has its port inside: no second port beside it")
         return parse_host(*target) if len(target) == 2 else _parse_tuple(target)
-    raise TypeError(f"a target is a str, a tuple or a list of them, not {type(target).__name__}")
+    raise TypeError(_no_target(target))
 
 
 @lru_cache(maxsize=256, typed=True)  # typed: True is not port 1
 def parse_host(host: str, port: int) -> Target:
     """Parse a host and a port given separately."""
     if isinstance(port, bool) or not isinstance(port, int):
-        raise TypeError(f"a port is an int, not {type(port).__name__}")
+        raise TypeError(_no_port(port))
     if not 0 < port < 65536:
-        raise ValueError(f"port {port} is not between 1 and 65535")
+        raise not_a_target(f"port {port} is not between 1 and 65535")
     if not isinstance(host, str):
         raise TypeError(f"a host is a str, not {type(host).__name__}")
     if ":" in host:
@@ -152,43 +153,79 @@ def _parse_text(text: str) -> Target:
     if text.startswith("unix:"):
         return _parse_path(text[5:])
     if "://" in text:
-        raise ValueError("a target is host:port or unix:/path, not a URL")
+        raise not_a_target("a target is host:port or unix:/path, not a URL")
     _refuse_user_information(text)
     host, colon, digits = text.rpartition(":")
-    if not colon:
-        raise ValueError(f"{_shown(text)} has no port: write host:port, or give the port beside it")
+    if not colon or not _PORT.fullmatch(digits):
+        raise not_a_target(_without_port(text))
     if host.startswith("["):
         if not host.endswith("]"):
-            raise ValueError(f"{_shown(text)}: brackets must close before the port")
+            raise not_a_target(f"{_shown(text)}: brackets must close before the port")
         host = host[1:-1]
         if ":" not in host:
-            raise ValueError(f"{_shown(text)}: only an IPv6 address stands in brackets")
+            raise not_a_target(f"{_shown(text)}: only an IPv6 address stands in brackets")
     elif ":" in host:
-        raise ValueError(f"{_shown(text)} is ambiguous: write [IPv6 address]:port")
-    if not _PORT.fullmatch(digits):
-        raise ValueError(f"{_shown(text)}: the port is not a number between 1 and 65535")
+        raise not_a_target(f"{_shown(text)} is ambiguous: write [IPv6 address]:port")
     return parse_host(host, int(digits))
+
+
+def _no_target(value: object) -> str:
+    said = f"a target is a str, a tuple or a list of them, not {type(value).__name__}"
+    return f'{said}: write f"unix:{{path}}"' if isinstance(value, os.PathLike) else said
+
+
+def _no_port(value: object) -> str:
+    said = f"a port is an int, not {type(value).__name__}"
+    if isinstance(value, str) and not value.isdecimal():
+        return f"{said}: a tuple is (host, port), and several targets are a list"
+    return said
+
+
+def _without_port(text: str) -> str:
+    """Say what is wrong with a text that does not end with a port."""
+    shown = _shown(text)
+    words = text.split()
+    if _is_path(text):
+        return f"{shown} is a path: write unix:{safe(text)}"
+    if text.startswith("~/"):
+        return f"{shown} is a path: write unix: and the path in full"
+    if len(words) == 2 and _PORT.fullmatch(words[1]):
+        return f"{shown} has a space: write {safe(_beside(words[0]))}:{words[1]}"
+    if text.isdecimal():
+        return f"{shown} is a port without a host: write host:port"
+    if ":" in text and not text.endswith("]"):
+        return f"{shown}: the port is not a number between 1 and 65535"
+    return f"{shown} has no port: write host:port" if words else "an empty target"
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith(("/", "./", "../"))
+
+
+def _beside(host: str) -> str:
+    """Return a host as it stands before a port."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def _parse_tuple(target: tuple[Any, ...]) -> Target:
     if len(target) not in (3, 4):
-        raise ValueError(f"a target tuple has two to four elements, not {len(target)}")
+        raise not_a_target(f"a target tuple has two to four elements, not {len(target)}")
     host: str = target[0]
     port, flowinfo, scope = (*target[1:], 0)[:3]
     parsed = parse_host(host, port)
     if parsed.family != _AF_INET6:
-        raise ValueError("a tuple of more than host and port is an IPv6 socket address")
+        raise not_a_target("a tuple of more than host and port is an IPv6 socket address")
     if isinstance(scope, str):  # an interface's name
         if parsed.address[3]:
-            raise ValueError("the scope is given twice: in the host and beside it")
+            raise not_a_target("the scope is given twice: in the host and beside it")
         parsed, scope = parse_host(f"{host}%{scope}", port), 0
     for what, value, most in (("flow label", flowinfo, 2**20), ("scope id", scope, 2**32)):
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"an IPv6 {what} is an int, not {type(value).__name__}")
         if not 0 <= value < most:
-            raise ValueError(f"IPv6 {what} {value} is out of range")
+            raise not_a_target(f"IPv6 {what} {value} is out of range")
     if scope and parsed.address[3]:
-        raise ValueError("the scope is given twice: in the host and beside it")
+        raise not_a_target("the scope is given twice: in the host and beside it")
     address = (parsed.address[0], port, flowinfo, scope or parsed.address[3])
     text = f"[{address[0]}%{address[3]}]:{port}" if address[3] else parsed.text
     return Target(text, host, port, _AF_INET6, address)
@@ -196,62 +233,77 @@ def _parse_tuple(target: tuple[Any, ...]) -> Target:
 
 def _parse_path(path: str) -> Target:
     if not path or path == "@":
-        raise ValueError("unix: needs a path, or @name for an abstract socket")
+        raise not_a_target("unix: needs a path, or @name for an abstract socket")
     if "\0" in path:
-        raise ValueError("a NUL in the path of a Unix socket")
+        raise not_a_target("a NUL in the path of a Unix socket")
     try:
         os.fsencode(path)
     except UnicodeEncodeError:
-        raise ValueError("a path that no file can have") from None
+        raise not_a_target("a path that no file can have") from None
     address = "\0" + path[1:] if path.startswith("@") else path
     return Target(f"unix:{safe(path)}", path, 0, _AF_UNIX, address)
 
 
 def _parse_ipv6(host: str, port: int) -> Target:
+    if host.startswith("unix:"):
+        raise not_a_target("a Unix socket has no port: give unix:/path alone")
     _refuse_user_information(host)
-    if host.startswith(("[", "unix:")):
-        raise ValueError(f"{_shown(host)}: beside a port, a host has no brackets or prefix")
     bare, percent, zone = host.partition("%")
     try:
         socket.inet_pton(_AF_INET6, bare)
     except (OSError, ValueError):
-        raise ValueError(f"{_shown(host)} is not an IPv6 address") from None
+        raise not_a_target(_not_ipv6(host)) from None
     scope: int | str = 0
     if percent:
         if zone.isascii() and zone.isdecimal():
             scope = int(zone) if len(zone) <= 10 else 2**32
             if scope >= 2**32:
-                raise ValueError(f"{_shown(host)}: the scope id is out of range")
+                raise not_a_target(f"{_shown(host)}: the scope id is out of range")
         elif _SCOPE.fullmatch(zone) and zone.isprintable():
             scope = zone
         else:
-            raise ValueError(f"{_shown(host)}: no interface can have that name")
+            raise not_a_target(f"{_shown(host)}: no interface can have that name")
     return Target(f"[{safe(host)}]:{port}", host, port, _AF_INET6, (bare, port, 0, scope))
+
+
+def _not_ipv6(host: str) -> str:
+    """Say what a host is that has a colon, and is no IPv6 address; it was given beside a port."""
+    shown = _shown(host)
+    if "://" in host:
+        return "a target is a host and a port, not a URL"
+    before, _, digits = host.rpartition(":")
+    if _PORT.fullmatch(digits) and (":" not in before or before.endswith("]")):
+        return f"{shown} has a port already: give the host alone, or no second port"
+    if host.startswith("["):
+        return f"{shown}: beside a port, an IPv6 address has no brackets"
+    return f"{shown} is not an IPv6 address"
 
 
 def _check_name(host: str) -> str:
     """Return the name as it goes to a resolver, in ASCII."""
     if not host:
-        raise ValueError("an empty host")
+        raise not_a_target("an empty host")
     _refuse_user_information(host)
     # UTS 46 allows a joiner where a script needs it.
     plain = host if host.isascii() else host.translate(_NO_JOINERS)
     if not plain.isprintable() or " " in host:
-        raise ValueError(f"{_shown(host)}: a control character or a space in a host")
+        raise not_a_target(f"{_shown(host)}: a control character or a space in a host")
     if not host.isascii():
         host = _to_ascii(host)
     if len(host.rstrip(".")) > _MAX_NAME:
-        raise ValueError(f"{_shown(host)}: a name has at most {_MAX_NAME} bytes")
+        raise not_a_target(f"{_shown(host)}: a name has at most {_MAX_NAME} bytes")
     if not _LABELS.fullmatch(host):
+        if _is_path(host):
+            raise not_a_target(f"{_shown(host)} is a path: write unix:{safe(host)}, without a port")
         if host.startswith("["):
-            raise ValueError(f"{_shown(host)}: brackets belong to host:port, around IPv6")
+            raise not_a_target(f"{_shown(host)}: brackets belong to host:port, around IPv6")
         if any(len(label) > 63 for label in host.split(".")):
-            raise ValueError(f"{_shown(host)}: a label of a name has at most 63 bytes")
-        raise ValueError(f"{_shown(host)} is not a host name")
+            raise not_a_target(f"{_shown(host)}: a label of a name has at most 63 bytes")
+        raise not_a_target(f"{_shown(host)} is not a host name")
     if _NUMERIC_LABEL.match(host.rstrip(".").rpartition(".")[2]):
         # No top-level domain is a number: it is an IPv4 address in a spelling that programs
         # read differently (RFC 6943, section 3.1.1).
-        raise ValueError(f"{_shown(host)}: write an IPv4 address as four decimal numbers")
+        raise not_a_target(f"{_shown(host)}: write an IPv4 address as four decimal numbers")
     return host
 
 
@@ -265,7 +317,7 @@ def name_key(name: str) -> str:
     """Return the one form in which names are compared: ASCII, lower case, no final dot.
 
     Raises:
-        ValueError: it is no valid internationalised name.
+        InvalidTarget: it is no valid internationalised name.
     """
     if not name.isascii():
         name = _to_ascii(name)
@@ -279,7 +331,7 @@ def _to_ascii(host: str) -> str:
     them: an underscore, hyphens in places 3 and 4.
     """
     if len(host) > MOST_CHARACTERS:
-        raise ValueError(f"{_shown(host)}: a name has at most {_MAX_NAME} bytes")
+        raise not_a_target(f"{_shown(host)}: a name has at most {_MAX_NAME} bytes")
     try:
         import idna
     except ImportError:
@@ -300,7 +352,10 @@ def _to_ascii(host: str) -> str:
                     raise idna.IDNAError("a joiner that joins nothing")
             labels.append("xn--" + label.encode("punycode").decode("ascii"))
     except (idna.IDNAError, UnicodeError, ValueError) as exc:
-        raise ValueError(f"{_shown(host)} is not a valid internationalised name: {exc}") from None
+        said = safe(str(exc))
+        raise not_a_target(
+            f"{_shown(host)} is not a valid internationalised name: {said}"
+        ) from None
     return ".".join(labels)
 
 
@@ -317,6 +372,8 @@ def _to_ascii_by_codec(host: str) -> str:
     from encodings.idna import ToASCII, ToUnicode
     from unicodedata import normalize
 
+    from .about import DISTRIBUTION
+
     labels = []
     for label in _DOTS.split(host):
         if label.isascii():
@@ -326,13 +383,13 @@ def _to_ascii_by_codec(host: str) -> str:
             encoded = ToASCII(label).decode("ascii")
             same = ToUnicode(encoded) == normalize("NFC", label.lower())
         except UnicodeError as exc:
-            raise ValueError(
+            raise not_a_target(
                 f"{_shown(host)} is not a valid internationalised name ({exc}) without idna: "
-                "install aioconnect[idna], or give the xn-- form"
+                f"install {DISTRIBUTION}[idna], or give the xn-- form"
             ) from None
         if not same:
-            raise ValueError(
-                f"{_shown(host)} could be taken for another name: install aioconnect[idna], or "
+            raise not_a_target(
+                f"{_shown(host)} could be taken for another name: install {DISTRIBUTION}[idna], or "
                 "give the xn-- form"
             )
         labels.append(encoded)
@@ -343,8 +400,10 @@ _DOTS = re.compile("[.\u3002\uff0e\uff61]")
 
 
 def _refuse_user_information(text: str) -> None:
+    if text.startswith("@"):
+        raise not_a_target("an abstract Unix socket is written unix:@name")
     if "@" in text:  # not shown: it may hold a password
-        raise ValueError("user information (something before @) does not belong in a target")
+        raise not_a_target("user information (something before @) does not belong in a target")
 
 
 def _shown(text: str) -> str:

@@ -16,6 +16,12 @@ Stage: TypeAlias = Literal[
 the check of the finished connection, the TLS handshake, the wait between rounds, a breaker."""
 
 
+SaidBy: TypeAlias = Literal["kernel", "option", "hook"]
+"""Who said what went wrong, which decides what its number means: the kernel about the address, or
+at the stage ``"bind"`` about the local address; the kernel about a socket option; a function of
+the caller's (``socket_factory``, ``address_policy``, a resolver, a retry policy)."""
+
+
 class Help(enum.Flag):
     """What can help after a failure; what the race and the retry policies go by.
 
@@ -42,13 +48,18 @@ class Cause:
         code: the cause as one lower-snake-case word.
         type: the class that it raises.
         help: what can help.
-        phrase: what happened, so that ``phrase`` or ``phrase`` + an address list reads well.
+        phrase: what happened, which a list of addresses follows: ``"refused by"``.  In braces:
+            ``{at}`` for the addresses where they do not stand last, ``{words}`` for the error's
+            own words where they do not follow a colon at the end, ``{about}`` for the option or
+            the local address that it is about, ``{seconds}`` for how long it took and ``{after}``
+            for ``retry_after``.
         hint: a question or an advice.
         rank: place in the order of dominance: the lowest decides what a failed call raises.
-        speaks: whether the error's own text says more than the phrase, and goes before it.
+        alone: the phrase where no address follows; default: without the preposition at its end.
+        speaks: whether the error's own words say more than the phrase.
     """
 
-    __slots__ = ("code", "help", "hint", "phrase", "rank", "speaks", "type")
+    __slots__ = ("alone", "code", "help", "hint", "phrase", "rank", "speaks", "type")
 
     def __init__(
         self,
@@ -59,6 +70,7 @@ class Cause:
         hint: str,
         rank: int = 8,
         *,
+        alone: str = "",
         speaks: bool = False,
     ) -> None:
         self.code = code
@@ -67,12 +79,13 @@ class Cause:
         self.phrase = phrase
         self.hint = hint
         self.rank = rank
+        self.alone = alone
         self.speaks = speaks
 
     def but(self, **changes: Any) -> Cause:
         """Return a row like this one with some columns changed."""
         row = Cause(self.code, self.type, self.help, self.phrase, self.hint, self.rank)
-        row.speaks = self.speaks
+        row.alone, row.speaks = self.alone, self.speaks
         for name, value in changes.items():
             setattr(row, name, value)
         return row

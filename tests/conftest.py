@@ -46,9 +46,14 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Refuse a need that is not in the vocabulary, also where its test does not run."""
-    for name in {name for item in items for name in _needs(item)}:
-        check(name)
+    """Refuse a need that is not in the vocabulary, also where its test does not run.
+
+    Whatever needs something is for the environments of ``.ci/environment`` too.
+    """
+    for item in items:
+        for name in _needs(item):
+            check(name)
+            item.add_marker("environment")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -60,8 +65,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _needs(item: pytest.Item) -> Iterator[str]:
     for mark in item.iter_markers("needs"):
         yield from mark.args
-    if item.get_closest_marker("netns"):
-        yield "netns"
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

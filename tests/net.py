@@ -522,7 +522,7 @@ def open_directory() -> Iterator[Path]:
 @contextmanager
 def read_only_file_system(path: Path, *files: str) -> Iterator[None]:
     """Mount an empty read-only file system at ``path``, with these files in it."""
-    need("root")
+    need("root", "mount")
     command = ["mount", "-t", "tmpfs", "tmpfs", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:

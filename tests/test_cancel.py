@@ -48,6 +48,8 @@ from .steps import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.slow
+
 
 class World(NamedTuple):
     """What is made once for all scenarios."""

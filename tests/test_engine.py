@@ -33,7 +33,7 @@ from .conftest import LOOPS, descriptors
 from .net import black_hole, few_descriptors, full_backlog, listen, refusing
 from .steps import NAME, Slow, drain, no_warnings, polled, slow, without_collector
 from .support import children
-from .support.needs import need
+from .support.needs import need, needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -171,6 +171,7 @@ async def test_of_two_that_connect_in_the_same_step_one_is_returned() -> None:
                 assert peer.recv(1) == b""
 
 
+@pytest.mark.slow
 async def test_nothing_of_a_failed_call_waits_for_the_collector(dead: tuple[str, int]) -> None:
     """An error is freed when it is dropped: no frame that it knows refers to it."""
     names: Any = StaticResolver({})
@@ -464,6 +465,7 @@ async def test_an_OSError_of_a_hook_is_a_failed_attempt_and_the_race_goes_on(opt
     assert failed.address == address
 
 
+@needs("ipv6")
 async def test_an_address_policy_sees_every_address_before_anything_is_opened() -> None:
     """Also what a resolver answered; what it forbids is a ``PermissionError``, and not dialled."""
     asked: list[Any] = []

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
     from aioconnect.many import ConnectMany, ConnectResult
 
+pytestmark = pytest.mark.slow
+
 MAX = 20.0
 """Seconds after which a run that should have ended hangs."""
 

@@ -363,6 +363,7 @@ async def test_many_instants_that_are_taken_back_do_not_pile_up(dead: tuple[str,
     assert not watcher._heap
 
 
+@pytest.mark.slow
 async def test_no_timer_stays_when_nobody_waits(dead: tuple[str, int]) -> None:
     """Neither after a success nor after a failure: the one there was fires once for nothing."""
     loop = asyncio.get_running_loop()
@@ -401,6 +402,7 @@ async def test_one_timer_serves_for_thousands(dead: tuple[str, int]) -> None:
     assert len(armed) <= 1 + 1000 / poller.AGAIN
 
 
+@pytest.mark.slow
 async def test_a_long_turn_makes_no_instant_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time that thousands of connects take to begin is not added to their time-outs."""
     monkeypatch.setattr(poller, "AHEAD", 60.0)  # or the error would be small
@@ -427,6 +429,7 @@ async def test_an_instant_that_is_earlier_than_all_others_comes_first() -> None:
     watcher.cancel(later)
 
 
+@pytest.mark.slow
 async def test_an_instant_far_away_is_kept() -> None:
     """The timer is armed for a second at most, and again until the instant has come."""
     loop = asyncio.get_running_loop()

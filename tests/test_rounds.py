@@ -919,35 +919,35 @@ def test_a_permit_that_no_token_pays_for_is_given_back() -> None:
 
 CONNECTED = """
 LookupStarted(at=0.0, target='db.test:80', family=2, name='db.test')
-LookupFailed(at=0.25, target='db.test:80', family=2, name='db.test', error=NameNotResolved(-3,
-    'as scripted'))
-RetryScheduled(at=0.25, target='db.test:80', delay=0.32383276483316237,
-    error=NameNotResolved(-3, 'as scripted'), round=1)
+LookupFailed(at=0.25, target='db.test:80', family=2, name='db.test', error=NameNotResolved(-3, 'no
+    answer from the name server for db.test: as scripted'))
+RetryScheduled(at=0.25, target='db.test:80', delay=0.32383276483316237, error=NameNotResolved(-3,
+    'no answer from the name server for db.test: as scripted'), round=1)
 LookupStarted(at=0.5738327648331624, target='db.test:80', family=2, name='db.test')
 LookupSucceeded(at=0.6988327648331624, target='db.test:80', family=2, name='db.test',
     addresses=('192.0.2.1', '192.0.2.2'), duration=0.125, source='dns')
 AttemptStarted(at=0.6988327648331624, target='db.test:80', address=('192.0.2.1', 80), family=2,
     number=1, round=2)
 AttemptFailed(at=0.7613327648331624, target='db.test:80', address=('192.0.2.1', 80),
-    error=ConnectionRefused(111, 'Connection refused'), family=2, number=1, round=2,
+    error=ConnectionRefused(111, 'refused by 192.0.2.1:80'), family=2, number=1, round=2,
     stage='connect', started=0.6988327648331624, tries=1)
 AttemptStarted(at=0.7613327648331624, target='db.test:80', address=('192.0.2.2', 80), family=2,
     number=2, round=2)
 AttemptFailed(at=2.2613327648331625, target='db.test:80', address=('192.0.2.2', 80),
-    error=AttemptTimedOut('timed out'), family=2, number=2, round=2, stage='connect',
-    started=0.7613327648331624, tries=1)
+    error=AttemptTimedOut(None, 'no answer from 192.0.2.2:80'), family=2, number=2, round=2,
+    stage='connect', started=0.7613327648331624, tries=1)
 RetryScheduled(at=2.2613327648331625, target='db.test:80', delay=0.575424586962251,
-    error=ConnectionRefused(111, 'Connection refused'), round=2)
+    error=ConnectionRefused(111, 'refused by 192.0.2.1:80; no answer from 192.0.2.2:80'), round=2)
 LookupStarted(at=2.8367573517954137, target='db.test:80', family=2, name='db.test')
 LookupSucceeded(at=2.9617573517954137, target='db.test:80', family=2, name='db.test',
     addresses=('192.0.2.1', '192.0.2.2'), duration=0.125, source='dns')
 AttemptStarted(at=2.9617573517954137, target='db.test:80', address=('192.0.2.1', 80), family=2,
     number=3, round=3)
 AttemptFailed(at=2.9617573517954137, target='db.test:80', address=('192.0.2.1', 80),
-    error=TooManyOpenFiles(24, 'Too many open files'), family=2, number=3, round=3,
+    error=TooManyOpenFiles(24, 'no descriptor left for 192.0.2.1:80'), family=2, number=3, round=3,
     stage='socket', started=2.9617573517954137, tries=1)
 RetryScheduled(at=2.9617573517954137, target='db.test:80', delay=1.6509344730398539,
-    error=TooManyOpenFiles(24, 'Too many open files'), round=3)
+    error=TooManyOpenFiles(24, 'no descriptor left for 192.0.2.1:80'), round=3)
 LookupStarted(at=4.6126918248352675, target='db.test:80', family=2, name='db.test')
 LookupSucceeded(at=4.7376918248352675, target='db.test:80', family=2, name='db.test',
     addresses=('192.0.2.2', '192.0.2.1'), duration=0.125, source='dns')
@@ -955,27 +955,27 @@ AttemptStarted(at=4.7376918248352675, target='db.test:80', address=('192.0.2.2',
     number=4, round=4)
 AttemptStarted(at=5.2376918248352675, target='db.test:80', address=('192.0.2.1', 80), family=2,
     number=5, round=4)
-Connected(at=5.3626918248352675, target='db.test:80', address=('192.0.2.1', 80), family=2,
-    number=5, round=4, elapsed=5.3626918248352675, local=('192.0.2.100', 50000))
-AttemptCancelled(at=5.3626918248352675, target='db.test:80', address=('192.0.2.2', 80),
-    family=2, number=4, round=4)
+Connected(at=5.3626918248352675, target='db.test:80', address=('192.0.2.1', 80), family=2, number=5,
+    round=4, elapsed=5.3626918248352675, local=('192.0.2.100', 50000))
+AttemptCancelled(at=5.3626918248352675, target='db.test:80', address=('192.0.2.2', 80), family=2,
+    number=4, round=4)
 """
 
 GAVE_UP = """
 AttemptStarted(at=0.0, target='192.0.2.1:80', address=('192.0.2.1', 80), family=2, number=1,
     round=1)
 AttemptFailed(at=0.0625, target='192.0.2.1:80', address=('192.0.2.1', 80),
-    error=ConnectionRefused(111, 'Connection refused'), family=2, number=1, round=1,
+    error=ConnectionRefused(111, 'refused by 192.0.2.1:80'), family=2, number=1, round=1,
     stage='connect', started=0.0, tries=1)
 RetryScheduled(at=0.0625, target='192.0.2.1:80', delay=0.23796462709189137,
-    error=ConnectionRefused(111, 'Connection refused'), round=1)
-AttemptStarted(at=0.30046462709189137, target='192.0.2.1:80', address=('192.0.2.1', 80),
-    family=2, number=2, round=2)
-AttemptFailed(at=2.0, target='192.0.2.1:80', address=('192.0.2.1', 80),
-    error=DeadlineExceeded('timed out'), family=2, number=2, round=2, stage='connect',
+    error=ConnectionRefused(111, 'refused by 192.0.2.1:80'), round=1)
+AttemptStarted(at=0.30046462709189137, target='192.0.2.1:80', address=('192.0.2.1', 80), family=2,
+    number=2, round=2)
+AttemptFailed(at=2.0, target='192.0.2.1:80', address=('192.0.2.1', 80), error=DeadlineExceeded(None,
+    'no answer in time from 192.0.2.1:80'), family=2, number=2, round=2, stage='connect',
     started=0.30046462709189137, tries=1)
-GaveUp(at=2.0, target='192.0.2.1:80', error=ConnectionRefused(111, 'Connection refused'),
-    reason='deadline')
+GaveUp(at=2.0, target='192.0.2.1:80', error=ConnectionRefused(111, 'refused by 192.0.2.1:80; no
+    answer in time from 192.0.2.1:80'), reason='deadline')
 """
 
 
@@ -1029,7 +1029,7 @@ def test_every_decision_goes_to_the_logger_too(caplog: pytest.LogCaptureFixture)
     refused, reset = [record.getMessage() for record in caplog.records]
     assert refused.startswith("cannot connect to 192.0.2.1:80: refused (1 attempt, 0.2 s)")
     assert refused.endswith("; round 2 in 2.00 s")
-    assert reset.startswith("cannot connect to 192.0.2.1:80: reset (1 attempt, 0.0 s)")
+    assert reset.startswith("cannot connect to 192.0.2.1:80: reset (1 attempt)")
     assert reset.endswith("; round 3 in 2.00 s")
 
 
@@ -1144,6 +1144,7 @@ PROMPT = st.builds("a {}, {}; b {}, {}; {}".format, FIRST, PEER, FIRST, PEER, RE
 TARGETS = st.lists(st.sampled_from(["a", "b", "c", "db.test"]), min_size=1, max_size=3, unique=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     world=WORLDS,
@@ -1178,6 +1179,7 @@ def test_no_call_sleeps_past_its_deadline(
         assert outcome.error.stopped is not None
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(
     world=WORLDS | PROMPT,
@@ -1219,6 +1221,7 @@ def facts(error: ConnectError | None) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     world=WORLDS,

@@ -29,6 +29,7 @@ from aioconnect.resolve import StaticResolver
 from .conftest import descriptors
 from .net import black_hole, listen, refusing
 from .steps import GRACE, NAME, Making, no_warnings, peers, slow, without_collector
+from .support.needs import needs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -272,7 +273,7 @@ async def test_a_service_that_nobody_knows_is_an_error_of_names() -> None:
         assert raised.value.errno == socket.EAI_SERVICE
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=needs("ipv6"))])
 async def test_no_host_is_the_loopback_of_either_family(host: str) -> None:
     """``host=None`` finds a server on 127.0.0.1 and on ::1."""
     async with serving(host=host) as (_, port):
@@ -658,6 +659,7 @@ async def test_a_reset_before_the_handshake_is_an_error_of_TLS_too(tls: TLS) -> 
         assert raised.value.attempts[0].address == address
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["reset before", "reset", "plain", "not trusted", "stalled"])
 async def test_a_handshake_that_fails_closes_no_descriptor_twice(
     others: dict[str, tuple[str, int]], tls: TLS, trouble: str
@@ -705,6 +707,7 @@ async def test_a_socket_without_a_peer_is_no_socket_for_TLS(tls: TLS) -> None:
     assert sock.fileno() == -1
 
 
+@pytest.mark.slow
 async def test_names_attempts_and_the_handshake_share_one_time_limit(
     tls: TLS, dead: tuple[str, int]
 ) -> None:

@@ -6,9 +6,9 @@ import gc
 import os
 import pickle
 import socket
-import subprocess
 import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,10 +17,13 @@ from hypothesis import strategies as st
 
 import aioconnect
 import aioconnect.blocking
+from aioconnect.about import DISTRIBUTION
 from aioconnect.targets import Target, parse, parse_all, parse_host
 
 from .conftest import LOOPS, descriptors
 from .steps import without_collector
+from .support import children
+from .support.sweep import examples
 
 if TYPE_CHECKING:
     import asyncio
@@ -303,6 +306,59 @@ def test_a_password_is_never_echoed(arguments: tuple[Any, ...], error: type[Exce
     assert SECRET not in repr(caught.value)
 
 
+WORDS: list[tuple[tuple[Any, ...], str]] = [
+    (("localhost",), "'localhost' has no port: write host:port"),
+    (("[::1]",), "'[::1]' has no port: write host:port"),
+    (("localhost 80",), "'localhost 80' has a space: write localhost:80"),
+    (("::1 80",), "'::1 80' has a space: write [::1]:80"),
+    (("[::1] 80",), "'[::1] 80' has a space: write [::1]:80"),
+    (("80",), "'80' is a port without a host: write host:port"),
+    (("a:http",), "'a:http': the port is not a number between 1 and 65535"),
+    (("::1",), "'::1' is ambiguous: write [IPv6 address]:port"),
+    (("",), "an empty target"),
+    (
+        ("localhost:5432", 5432),
+        "'localhost:5432' has a port already: give the host alone, or no second port",
+    ),
+    (
+        (("127.0.0.1:80", 80),),
+        "'127.0.0.1:80' has a port already: give the host alone, or no second port",
+    ),
+    (
+        ("[::1]:80", 80),
+        "'[::1]:80' has a port already: give the host alone, or no second port",
+    ),
+    (("[::1]", 80), "'[::1]': beside a port, an IPv6 address has no brackets"),
+    (("1::2::3", 80), "'1::2::3' is not an IPv6 address"),
+    (("http://a:80",), "a target is host:port or unix:/path, not a URL"),
+    (("http://a", 80), "a target is a host and a port, not a URL"),
+    (("/tmp/x.sock",), "'/tmp/x.sock' is a path: write unix:/tmp/x.sock"),
+    (("./x.sock",), "'./x.sock' is a path: write unix:./x.sock"),
+    (("~/x.sock",), "'~/x.sock' is a path: write unix: and the path in full"),
+    (("/tmp/x.sock", 80), "'/tmp/x.sock' is a path: write unix:/tmp/x.sock, without a port"),
+    (("unix:/tmp/x.sock", 80), "a Unix socket has no port: give unix:/path alone"),
+    (("unix:@name", 80), "a Unix socket has no port: give unix:/path alone"),
+    (("@name",), "an abstract Unix socket is written unix:@name"),
+    (
+        (Path("/tmp/x.sock"),),
+        'a target is a str, a tuple or a list of them, not PosixPath: write f"unix:{path}"',
+    ),
+    ((("a", "80"),), "a port is an int, not str"),
+    (
+        (("a:1", "b:2"),),
+        "a port is an int, not str: a tuple is (host, port), and several targets are a list",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), WORDS, ids=repr)
+def test_the_words_say_what_to_write_instead(arguments: tuple[Any, ...], words: str) -> None:
+    """Each was a slip of somebody, who was told something else."""
+    with pytest.raises((TypeError, ValueError)) as caught:
+        parse_all(*arguments)
+    assert str(caught.value) == words
+
+
 def test_what_is_echoed_is_fit_for_a_terminal() -> None:
     """Control characters are escaped, and a long host is cut."""
     with pytest.raises(ValueError, match="control character") as caught:
@@ -316,7 +372,7 @@ def test_what_is_echoed_is_fit_for_a_terminal() -> None:
 def test_what_is_not_ascii_needs_the_idna_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it the error names it; names in ASCII never need it."""
     monkeypatch.setitem(sys.modules, "idna", None)
-    with pytest.raises(ValueError, match=r"aioconnect\[idna\]"):
+    with pytest.raises(ValueError, match=rf"install {DISTRIBUTION}\[idna\]"):
         parse_host("without-idna-b\u00fccher.example", 80)
     assert parse_host("without-idna.example", 80).name == "without-idna.example"
 
@@ -512,7 +568,7 @@ ANYTHING = st.recursive(
     ),
     max_leaves=6,
 )
-fuzz = settings(max_examples=1000, deadline=None)
+fuzz = settings(max_examples=examples(300), deadline=None)
 
 
 def accepted(*arguments: Any) -> tuple[Target, ...]:
@@ -523,6 +579,7 @@ def accepted(*arguments: Any) -> tuple[Target, ...]:
         return ()
 
 
+@pytest.mark.sweep
 @fuzz
 @given(target=ANYTHING, port=st.one_of(st.none(), PORTS))
 @example(target=("fe80::1", 80, 0, "eth0"), port=None)
@@ -545,6 +602,7 @@ def test_anything_at_all_is_a_target_or_an_error(target: Any, port: Any) -> None
             socket.inet_pton(parsed.family, parsed.address[0])
 
 
+@pytest.mark.sweep
 @fuzz
 @given(host=TEXTS, port=st.integers(1, 65535))
 def test_what_is_accepted_means_the_same_when_it_is_read_again(host: str, port: int) -> None:
@@ -556,6 +614,7 @@ def test_what_is_accepted_means_the_same_when_it_is_read_again(host: str, port: 
             assert facts(parse(parsed.text)) == facts(parsed)
 
 
+@pytest.mark.sweep
 @fuzz
 @given(text=TEXTS.map(lambda text: "unix:" + text))
 def test_a_path_that_is_accepted_means_the_same_when_it_is_read_again(text: str) -> None:
@@ -564,6 +623,7 @@ def test_a_path_that_is_accepted_means_the_same_when_it_is_read_again(text: str)
         assert facts(parse(f"unix:{parsed.host}")) == facts(parsed)
 
 
+@pytest.mark.sweep
 @fuzz
 @given(host=st.text(alphabet="0123456789abcdefxXoO.", max_size=16))
 def test_no_name_is_an_address_to_anybody(host: str) -> None:
@@ -577,6 +637,7 @@ def test_no_name_is_an_address_to_anybody(host: str) -> None:
         assert number == socket.inet_pton(V4, host)
 
 
+@pytest.mark.sweep
 @fuzz
 @given(before=TEXTS, after=TEXTS, port=st.one_of(st.none(), st.just(80)))
 def test_no_user_information_is_ever_shown(before: str, after: str, port: int | None) -> None:
@@ -738,11 +799,7 @@ with asyncio.Runner(loop_factory=loops[loop_name]) as runner:
 def test_nothing_is_looked_up_or_opened_for_bad_input(loop: str) -> None:
     """An audit hook sees every use of a socket: there is none, until something good is dialled."""
     arguments = [given for given, _ in REFUSED if given not in STREAMS_TAKE]
-    done = subprocess.run(
-        [sys.executable, "-c", WATCH],
-        input=pickle.dumps((arguments, loop)),
-        capture_output=True,
-        check=False,
-    )
+    given = pickle.dumps((arguments, loop))
+    done = children.run([sys.executable, "-c", WATCH], input=given, text=False)
     assert done.stderr == b""
-    assert done.stdout.decode().strip() == "0 True []"
+    assert done.stdout.strip() == b"0 True []"

@@ -19,11 +19,12 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from .. import __version__
-from .console import Console, OutputLost
+from .console import Console, OutputLost, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,11 +88,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, and in the next where the help is: usage would bury it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with code 2."""
+        self.exit(2, f"{self.prog}: {message}\n{self.prog} --help says more\n")
+
+
 def _run(arguments: Sequence[str] | None, console: Console) -> int:
     try:
-        name, words = _command(arguments)
+        name, words = _command(sys.argv[1:] if arguments is None else arguments)
         command = cast("Command", import_module(f".{name}", __name__))  # and none of the others
-        parser = argparse.ArgumentParser(
+        parser = Parser(
             prog=f"aioconnect {name}",
             description=command.__doc__,
             epilog=command.EPILOG,
@@ -107,9 +116,17 @@ def _run(arguments: Sequence[str] | None, console: Console) -> int:
         return done.code if isinstance(done.code, int) else 1
 
 
-def _command(arguments: Sequence[str] | None) -> tuple[str, list[str]]:
+def _command(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
     """Return the name of the command, and the words after it."""
-    parser = argparse.ArgumentParser(
+    name = arguments[0] if arguments else ""
+    if name not in _COMMANDS:
+        _without_command(name, arguments)
+    return name, arguments[1:]
+
+
+def _without_command(name: str, arguments: Sequence[str]) -> NoReturn:
+    """Print the help or the version, or what is wrong, and exit."""
+    parser = Parser(
         prog="aioconnect",
         usage="aioconnect [-h] [--version] COMMAND ...",
         description="Connect, and say what happened on the way.",
@@ -118,7 +135,23 @@ def _command(arguments: Sequence[str] | None) -> tuple[str, list[str]]:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"aioconnect {__version__}")
-    parser.add_argument("command", choices=_COMMANDS, help=argparse.SUPPRESS)
-    parser.add_argument("words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    given = parser.parse_args(arguments)
-    return given.command, given.words
+    parser.parse_known_args(arguments)
+    if not name:
+        parser.error(f"a command is missing: {' or '.join(_COMMANDS)}")
+    if name.startswith("-"):
+        parser.error(f"no option {printable(name)} stands before the command")
+    parser.error(_no_command(name))
+
+
+def _no_command(name: str) -> str:
+    """Say what a word in the place of the command may have been meant to be."""
+    if "@" in name:  # not shown: it may hold a password
+        return "the first word is the command: write aioconnect check TARGET"
+    shown = printable(name)
+    if ":" in name:
+        return f"{shown!r} is no command: write aioconnect check {shown}"
+    import difflib
+
+    near = difflib.get_close_matches(name, _COMMANDS, n=1)
+    meant = f"did you mean {near[0]}?" if near else f"the commands are {' and '.join(_COMMANDS)}"
+    return f"{shown!r} is no command: {meant}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import ExitStack, aclosing, closing, suppress
+from itertools import pairwise
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from .arguments import (
     add_output_options,
     connect_options,
 )
-from .console import OutputLost
+from .console import OutputLost, printable
 from .progress import Progress
 from .report import JsonReport, NoReport, Outcome, TextReport
 from .sources import Sources, shown_file
@@ -93,6 +94,10 @@ def run(parser: ArgumentParser, given: Namespace, console: Console) -> int:
         parser.error("no TARGET, and no FILE with targets")
     meaning = _Meaning(given.resolve, Dialer(**connect_options(given)))
     problems = ["" if text == "-" else meaning.of(text)[1] for text in given.target]
+    for n, (host, port) in enumerate(pairwise(given.target)):
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if problems[n] and problems[n + 1] and port.isdecimal() and not meaning.of(target)[1]:
+            problems[n : n + 2] = [f"{printable(f'{host} {port}')!r} is written {target}", ""]
     if any(problems):
         parser.error("; ".join(f"target {n}: {p}" for n, p in enumerate(problems, 1) if p))
     try:

@@ -63,10 +63,9 @@ async def _show_all(console: Console) -> int:
                 continue
             ended_well += await _show(number, scene, console)
     console.result()
-    said = "each as it should" if ended_well == len(SCENES) else "the others not as they should"
     console.result(
-        f"{ended_well} of {len(SCENES)} connections ended {said},"
-        f" in {monotonic() - started:.1f} s in all."
+        f"{ended_well} of {len(SCENES)} connections ended as they should"
+        f", in {monotonic() - started:.1f} s."
     )
     return 0 if ended_well == len(SCENES) else 1
 
@@ -104,9 +103,10 @@ async def _show(number: int, scene: Scene, console: Console) -> bool:
 
 def _show_error(error: ConnectError, console: Console) -> None:
     """Print an error as its user gets it: its class, the built-in that it also is, its text."""
-    builtin = next(base for base in type(error).__mro__ if base.__module__ == "builtins")
+    builtin = next(base for base in type(error).__mro__ if base.__module__ == "builtins").__name__
+    article = "an" if builtin[0] in "AEIOU" else "a"
     console.result(
-        _INDENT + console.paint(type(error).__name__, RED) + f", which is a {builtin.__name__}:"
+        _INDENT + console.paint(type(error).__name__, RED) + f", which is {article} {builtin}:"
     )
     for line in textwrap.wrap(printable(str(error)), _WIDTH - len(_INDENT)):
         console.result(_INDENT + line)

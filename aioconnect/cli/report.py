@@ -86,7 +86,7 @@ class TextReport:
             word, third = self._console.paint("fail", RED), error.code
             rest = str(error).removeprefix(f"cannot connect to {error.target}: ")
             if not outcome.is_target:
-                rest = f"{outcome.name}: {error.hint}"
+                rest = f"{outcome.name}: {error}"
         target = safe(outcome.given.text)
         self._widen(target)
         self._console.result(

@@ -261,7 +261,7 @@ async def _outcomes(
 async def _outcome(resolver: Resolver, name: str, family: int) -> Answer | OSError:
     """Ask for one family; an error of the look-up is a value here."""
     try:
-        answer = await resolver.lookup(name, family)
+        answer = await _awaitable(resolver, resolver.lookup(name, family))
         if isinstance(answer, Answer) and not answer.addresses:
             return not_resolved(EAI_NODATA, "no address of that family", name, family)
         return _check(resolver, "lookup", answer, family, name)
@@ -283,6 +283,18 @@ def _is_cancelled() -> bool:
 
 def _ended_by_itself(name: str, family: int) -> ConnectError:
     return not_resolved(socket.EAI_AGAIN, "the look-up was cancelled", name, family)
+
+
+def _awaitable(resolver: object, asked: Awaitable[Answer]) -> Awaitable[Answer]:
+    """Return what a resolver's ``lookup`` returned, if it can be waited for.
+
+    Raises:
+        TypeError: it is a function like any other.
+    """
+    if not hasattr(asked, "__await__"):
+        whose = f"{type(resolver).__name__}.lookup"
+        raise TypeError(f"{whose} must be `async def`: it returned {type(asked).__name__}")
+    return asked
 
 
 # What an answer must be ---------------------------------------------------------------------------
@@ -327,7 +339,7 @@ def _check(resolver: object, method: str, answer: Answer, family: int, name: str
 def _numeric(text: str, family: int, whose: str, name: str) -> str:
     """Return a numeric address in its one spelling."""
     if not isinstance(text, str):
-        raise TypeError(f"{whose} returned an address that is a {type(text).__name__}, not a str")
+        raise TypeError(f"{whose} returned an address of type {type(text).__name__}, not str")
     bare, percent, zone = text.partition("%")
     try:
         packed = socket.inet_pton(family, bare)

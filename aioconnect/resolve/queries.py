@@ -41,6 +41,7 @@ from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..about import DISTRIBUTION
 from .base import again, failure, not_resolved
 from .per_loop import Mailbox, close_with_loop, mailbox_of, renew_in_child, settle
 from .search import Status, read
@@ -60,7 +61,7 @@ try:
     pycares: Any = import_module("pycares")
     ares: Any = import_module("pycares.errno")
 except ImportError as exc:
-    raise ImportError("aiodns is missing: install aioconnect[aiodns]") from exc
+    raise ImportError(f"aiodns is missing: install {DISTRIBUTION}[aiodns]") from exc
 
 TRIES = 8
 FIRST_TRY = 1.25

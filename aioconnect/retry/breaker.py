@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
-from .keyed import Keyed
+from .keyed import Keyed, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -174,7 +174,10 @@ class Breaker:
         return self.open_for * (0.5 + 0.5 * self._rng())
 
     def __repr__(self) -> str:
-        return f"Breaker({self.failures}, {self.open_for:g})"
+        with self._circuits as circuits:
+            states = [f"{circuit!r} for {key!r}" for key, circuit in circuits.newest()]
+            state = listed(states, len(circuits)) or "closed"
+        return f"<Breaker failures={self.failures} open_for={self.open_for:g}: {state}>"
 
 
 class _Circuit:
@@ -187,6 +190,11 @@ class _Circuit:
         self.until: float | None = None
         self.trial: Permit | None = None
         self.trial_ends = 0.0
+
+    def __repr__(self) -> str:
+        if self.until is not None:
+            return "open"
+        return "1 failure" if self.failures == 1 else f"{self.failures} failures"
 
     def holds(self, permit: Permit | None) -> bool:
         """Whether the permit is that of the running trial."""

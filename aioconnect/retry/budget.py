@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .keyed import Keyed
+from .keyed import Keyed, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -127,4 +127,7 @@ class Budget:
                 buckets.put(key, tokens)
 
     def __repr__(self) -> str:
-        return f"Budget({self.capacity:g}, {self.per_success:g})"
+        with self._buckets as buckets:
+            left = [f"{tokens:.3g} left for {key!r}" for key, tokens in buckets.newest()]
+            state = listed(left, len(buckets)) or "full"
+        return f"<Budget tokens={self.capacity:g} per_success={self.per_success:g}: {state}>"

@@ -7,9 +7,14 @@ from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
 State = TypeVar("State")
+
+
+def listed(texts: Sequence[str], count: int) -> str:
+    """List the newest of so many things, for a ``repr``."""
+    return ", ".join(texts) + (f" and {count - len(texts)} more" if count > len(texts) else "")
 
 
 class Keyed(Generic[State]):
@@ -56,6 +61,10 @@ class Keyed(Generic[State]):
         self._states[key] = state
         if len(self._states) > self._most:
             del self._states[next(iter(self._states))]
+
+    def newest(self, most: int = 3) -> list[tuple[Hashable, State]]:
+        """Return the keys that were used last, with what is known of each."""
+        return list(self._states.items())[: -most - 1 : -1]
 
     def forget(self, key: Hashable) -> None:
         """Know nothing of a key."""

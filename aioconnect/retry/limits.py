@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from .. import table
 from ..errors import ConnectError
+from ..table_others import codes
 from .decision import Retry, Stop, written
 from .policies import Policy
 
@@ -147,11 +147,11 @@ class On(Policy):
 
 def _check(one: object) -> None:
     if isinstance(one, str):
-        codes = table.codes()
-        if one not in codes:
+        known = codes()
+        if one not in known:
             from difflib import get_close_matches
 
-            near = " or ".join(map(repr, get_close_matches(one, codes))) or "another one"
+            near = " or ".join(map(repr, get_close_matches(one, known))) or "another one"
             raise ValueError(f"on(...): no error has the code {one!r}; did you mean {near}?")
     elif isinstance(one, type):
         if not (issubclass(one, OSError) or issubclass(ConnectError, one)):

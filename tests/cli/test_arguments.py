@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import aioconnect
-from aioconnect.cli import main
+from aioconnect.cli import _COMMANDS, main
 from aioconnect.cli.arguments import Override, override, pause, span
 
 from ..support.needs import needs
@@ -122,12 +122,49 @@ def test_help_fits_a_terminal_and_names_the_exit_codes(
     assert "exit code" in output.out
 
 
-@pytest.mark.parametrize("words", [[], ["no-such-command"], ["check"]])
-def test_a_missing_or_unknown_word_is_a_usage_error(
-    words: list[str], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "aioconnect: a command is missing: check or demo"),
+        (["chek", "db:80"], "aioconnect: 'chek' is no command: did you mean check?"),
+        (["ping"], "aioconnect: 'ping' is no command: the commands are check and demo"),
+        (["db:80"], "aioconnect: 'db:80' is no command: write aioconnect check db:80"),
+        (
+            ["me:secret@db:80"],
+            "aioconnect: the first word is the command: write aioconnect check TARGET",
+        ),
+        (["-t", "1", "check", "db:80"], "aioconnect: no option -t stands before the command"),
+        (["check"], "aioconnect check: no TARGET, and no FILE with targets"),
+        (["check", "db"], "aioconnect check: target 1: 'db' has no port: write host:port"),
+        (["check", "db", "80"], "aioconnect check: target 1: 'db 80' is written db:80"),
+        (["check", "::1", "80"], "aioconnect check: target 1: '::1 80' is written [::1]:80"),
+        (
+            ["check", "a", "1", "b", "2", "c:3"],
+            "aioconnect check: target 1: 'a 1' is written a:1; target 3: 'b 2' is written b:2",
+        ),
+        (
+            ["check", "db:80", "81"],
+            "aioconnect check: target 2: '81' is a port without a host: write host:port",
+        ),
+        (["check", "-x", "db:80"], "aioconnect check: unrecognized arguments: -x"),
+        (["demo", "now"], "aioconnect demo: unrecognized arguments: now"),
+    ],
+)
+def test_a_usage_error_is_one_line_that_says_what_to_write(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 2, and the usage on stderr."""
+    """And one that says where the help is; exit code 2."""
     assert main(words) == 2
     output = capsys.readouterr()
     assert output.out == ""
-    assert output.err.startswith("usage: aioconnect")
+    line, more = output.err.splitlines()
+    assert line == said
+    assert more == f"{said.partition(':')[0]} --help says more"
+
+
+def test_every_command_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """With what it does."""
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for name, what in _COMMANDS.items():
+        assert f"  {name:8}{what}" in shown

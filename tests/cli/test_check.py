@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+pytestmark = pytest.mark.environment
+
 ESC = "\x1b"
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import errno
 import os
 import re
 import signal
 import socket
 import subprocess
 import textwrap
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,10 +23,13 @@ from aioconnect.targets import parse
 
 from ..support import children
 from ..support.children import started
+from ..support.needs import needs
 from .running import COMMAND, PATIENCE, drop_privileges, on_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.environment
 
 TITLES = [
     "A healthy server",
@@ -89,9 +94,7 @@ def shown() -> Shown:
 def test_it_runs_to_the_end_without_root(shown: Shown) -> None:
     """Every connection ends as it should, and nothing is said on stderr."""
     assert (shown.code, shown.errors) == (0, "")
-    assert re.search(
-        r"^6 of 6 connections ended each as it should, in ", shown.output, re.MULTILINE
-    )
+    assert re.search(r"^6 of 6 connections ended as they should, in ", shown.output, re.MULTILINE)
 
 
 def test_it_has_a_scene_for_each_kind_of_server(shown: Shown) -> None:
@@ -184,7 +187,13 @@ def test_a_dead_address_is_overtaken_by_the_live_one(shown: Shown) -> None:
 # What it does not show --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", scenes.SCENES, ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(make, id=make.__name__, marks=needs(*["ipv6"] * ("ipv6" in make.__name__)))
+        for make in scenes.SCENES
+    ],
+)
 def test_the_code_that_is_shown_is_the_code_that_is_run(make: Callable[[], Any]) -> None:
     """Run the lines with a ``connect`` that only notes how it was called."""
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
@@ -244,6 +253,33 @@ def test_what_a_host_cannot_show_is_named_and_is_no_success(
     assert "1. never answers: cannot be shown here\n   this system's queue of" in output
     assert "2. A healthy server" in output
     assert "1 of 2 connections ended" in output
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EHOSTUNREACH, "HostUnreachable, which is an OSError:"),
+        (errno.ECONNRESET, "ConnectionReset, which is a ConnectionResetError:"),
+    ],
+)
+def test_the_built_in_class_of_an_error_has_its_article(
+    number: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An OSError, a TimeoutError."""
+
+    def fail(endpoint: object) -> socket.socket:
+        raise OSError(number, os.strerror(number))
+
+    @contextmanager
+    def scene() -> Iterator[scenes.Scene]:
+        dialer = aioconnect.Dialer(socket_factory=fail)
+        yield scenes.Scene("Failing", "", "", "127.0.0.1:1", dialer, OSError)
+
+    monkeypatch.setattr(scenes, "SCENES", (scene,))
+    assert main(["demo"]) == 0
+    output = capsys.readouterr().out
+    assert said in output
+    assert "1 of 1 connections ended as they should" in output
 
 
 def test_a_connection_that_ends_otherwise_is_no_success(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+pytestmark = pytest.mark.environment
+
 DRAWING = re.compile(rb"\r(\d[^\r]*)\x1b\[K\r")
 
 
@@ -73,7 +75,7 @@ def test_a_terminal_shows_progress_below_the_results_and_nothing_of_it_at_the_en
     *results, totals, cause = screen(terminal.output)
     assert [line.split()[0] for line in results] == ["ok"] * 10 + ["fail"]
     assert totals.startswith("10 reached, 1 failed, ")
-    assert cause.startswith("  1 invalid_argument  e.g. line 12 of ")
+    assert cause.startswith("  1 invalid_target  e.g. line 12 of ")
 
 
 def test_results_wait_for_the_next_drawing_and_no_longer(server: str, silent: str) -> None:

@@ -22,6 +22,7 @@ import pycares
 import pytest
 
 from aioconnect import errors
+from aioconnect.about import DISTRIBUTION
 from aioconnect.resolve import AiodnsResolver, Answer, StaticResolver, queries
 from aioconnect.resolve.base import FAMILIES
 
@@ -290,6 +291,7 @@ async def test_who_comes_back_is_answered(server: Server) -> None:
 # Bounds -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_only_so_many_queries_are_on_their_way(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,6 +366,7 @@ async def test_queries_given_up_do_not_hold_up_others(
     assert not channel._with_cares
 
 
+@pytest.mark.slow
 async def test_ten_thousand_who_give_up_leave_nothing(server: Server) -> None:
     """A name server that never answers, and callers who don't wait for ever."""
     resolver = AiodnsResolver([server.text])
@@ -639,7 +642,7 @@ def test_without_aiodns_the_error_says_what_to_install() -> None:
     """The extra is named."""
     code = "import sys; sys.modules['aiodns'] = None; from aioconnect.resolve import AiodnsResolver"
     done = children.run([sys.executable, "-c", code], cwd=ROOT)
-    assert "aioconnect[aiodns]" in done.stderr
+    assert f"install {DISTRIBUTION}[aiodns]" in done.stderr
 
 
 ROUNDS = """
@@ -675,6 +678,7 @@ print("fine")
 """
 
 
+@pytest.mark.slow
 def test_thousands_of_queries_cancelled_forgotten_and_closed_crash_nothing(
     server: Server,
 ) -> None:

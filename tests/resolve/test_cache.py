@@ -451,6 +451,7 @@ async def test_the_least_recently_used_answer_goes_first() -> None:
         assert peek(kept, name, V4) is not None
 
 
+@pytest.mark.slow
 async def test_ten_thousand_names_and_as_many_who_give_up_leave_no_more() -> None:
     """Nothing of the questions themselves stays."""
     upstream = Upstream()

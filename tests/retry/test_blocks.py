@@ -148,4 +148,4 @@ def test_every_code_of_the_table_can_be_named() -> None:
     """Those of errnos, of names, of TLS and of the library's own."""
     for code in ("connection_refused", "host_not_found", "try_again", "tls_certificate"):
         assert repr(retry.on(code)) == f"on({code!r})"
-    retry.on("timed_out", "circuit_open", "is_connected", "service_not_found", "_OTHER")
+    retry.on("timed_out", "circuit_open", "is_connected", "service_not_found", "other")

@@ -292,8 +292,15 @@ def test_a_breaker_that_makes_no_sense_is_refused(make) -> None:
         make()
 
 
-def test_it_prints_as_it_is_written() -> None:
-    """For a log."""
-    breaker = retry.Breaker()
-    assert repr(breaker) == "Breaker(5, 30)"
+def test_it_prints_its_settings_and_what_failed() -> None:
+    """For a log: the keys that were used last."""
+    breaker = retry.Breaker(failures=2)
+    assert repr(breaker) == "<Breaker failures=2 open_for=30: closed>"
     assert repr(admitted(breaker, 0.0)) == "Permit(trial=False)"
+    breaker.failure("db:5432", 0.0)
+    assert repr(breaker) == "<Breaker failures=2 open_for=30: 1 failure for 'db:5432'>"
+    breaker.failure("db:5432", 0.0)
+    breaker.failure("a:1", 0.0)
+    assert repr(breaker) == (
+        "<Breaker failures=2 open_for=30: 1 failure for 'a:1', open for 'db:5432'>"
+    )

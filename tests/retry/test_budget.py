@@ -210,6 +210,16 @@ def test_a_bucket_that_makes_no_sense_is_refused(make) -> None:
         make()
 
 
-def test_it_prints_as_it_is_written() -> None:
-    """For a log."""
-    assert repr(retry.Budget()) == "Budget(10, 0.1)"
+def test_it_prints_its_settings_and_whose_bucket_is_not_full() -> None:
+    """For a log: those that were used last."""
+    budget = retry.Budget(20, per_success=0.5)
+    assert repr(budget) == "<Budget tokens=20 per_success=0.5: full>"
+    budget.reserve("db:5432", 0.0)
+    assert repr(budget) == "<Budget tokens=20 per_success=0.5: 19 left for 'db:5432'>"
+    budget.success("db:5432", 0.0)
+    for key in "abcd":
+        budget.reserve(key, 0.0)
+    assert repr(budget) == (
+        "<Budget tokens=20 per_success=0.5: "
+        "19 left for 'd', 19 left for 'c', 19 left for 'b' and 2 more>"
+    )

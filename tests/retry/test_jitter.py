@@ -38,6 +38,7 @@ def exponential(jitter: str) -> retry.Policy:
     return retry.exponential(0.1, cap=5, jitter=jitter, first=1)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "failures", "low", "high"),
     [
@@ -85,6 +86,7 @@ def test_decorrelated_jitter_goes_on_from_its_own_delay() -> None:
     assert max((alone & retry.constant(4)).preview(2, seed=3)) == 4.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jitter", ["full", "equal", "decorrelated"])
 def test_no_delay_at_the_cap_is_frequent(jitter: str) -> None:
     """A hundred thousand delays of clients that have long been failing: all are different."""

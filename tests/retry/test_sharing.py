@@ -31,6 +31,7 @@ POLICIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES, ids=repr)
 def test_a_thousand_interleaved_calls_share_one_object(policy: retry.Policy) -> None:
     """They decide as a thousand objects, each used alone: nothing is kept in the policy."""

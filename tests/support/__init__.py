@@ -1,1 +1,0 @@
-"""What several tests share, and the scripts that write what is generated."""

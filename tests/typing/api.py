@@ -377,6 +377,11 @@ async def many_at_once(targets: list[TargetLike], more: AsyncIterator[TargetLike
             assert_type(result, ConnectResult)
             assert_type(result.socket, socket.socket | None)
             assert_type(result.error, ConnectError | None)
+            assert_type(result.unwrap(), socket.socket)
+            if result.error is None:
+                result.unwrap().close()
+            else:
+                assert_type(result.error.code, str)
             assert_type(result.index, int)
             assert_type(result.elapsed, float)
     connect_many(more, rate=50, ordered=True, family=socket.AF_INET)

@@ -1,0 +1,1 @@
+"""What each cause is called, says and advises; what the error of a call keeps."""
