@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .aiodns import AiodnsResolver
-    from .base import Answer, Resolver
+    from .answers import Answer
+    from .base import Resolver
     from .cache import Cache
     from .rfc6724 import PolicyTable
     from .static import StaticResolver
@@ -28,7 +29,7 @@ __all__ = [
 
 _HOMES = {
     "AiodnsResolver": "aiodns",
-    "Answer": "base",
+    "Answer": "answers",
     "Cache": "cache",
     "PolicyTable": "rfc6724",
     "Resolver": "base",

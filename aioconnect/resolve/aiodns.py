@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConnectError
 from . import base
-from .base import EAI_NODATA, Answer, check_name, checked, failure, not_resolved
+from .answers import EAI_NODATA, Answer, check_name, checked, failure, not_resolved
 from .config import DNS, HOSTS, NOT_FOUND, SYSTEM, UNAVAILABLE, Step, patience, resolv_conf, steps
 from .known import HOSTS_FILE, peek_hosts
 from .per_loop import PerLoop, mailbox_of, settle
@@ -314,9 +314,9 @@ class _DnsSearch:
 
 
 _SAID = {
-    Status.SERVER_FAILED: (socket.EAI_AGAIN, "the name server failed (SERVFAIL)"),
-    Status.REFUSED: (socket.EAI_AGAIN, "the name server refuses to answer"),
-    Status.FORMAT_ERROR: (socket.EAI_FAIL, "the name server did not understand the question"),
-    Status.MALFORMED: (socket.EAI_AGAIN, "the name server's answer makes no sense"),
-    Status.SILENT: (socket.EAI_AGAIN, "the name servers did not answer"),
+    Status.SERVER_FAILED: (socket.EAI_AGAIN, "it says SERVFAIL"),
+    Status.REFUSED: (socket.EAI_AGAIN, "it says REFUSED"),
+    Status.FORMAT_ERROR: (socket.EAI_FAIL, "it says FORMERR"),
+    Status.MALFORMED: (socket.EAI_AGAIN, "what it says makes no sense"),
+    Status.SILENT: (socket.EAI_AGAIN, "it is silent"),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Answer
+from .answers import Answer
 from .known import at_hand as whole
 
 __all__ = ["at_hand"]

@@ -18,20 +18,22 @@ from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from .base import lookup_name, not_resolved
+from .answers import not_resolved
+from .base import lookup_name
 from .per_loop import renew_in_child
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
     from collections.abc import Callable, Sequence
 
-    from .base import Answer, Put, Resolver
+    from .answers import Answer
+    from .base import Put, Resolver
 
 __all__ = ["ALARMS", "LOOP", "Alarms", "LoopThread"]
 
 logger = logging.getLogger("aioconnect.resolve")
 
-IDLE = 1.0
+LOOP_IDLE = 1.0
 """Seconds: what is kept for a loop is gone within two (a closed aiodns resolver takes one)."""
 
 
@@ -43,7 +45,7 @@ class LoopThread:
             resolver may keep something for the loop; otherwise it ends with the last search.
     """
 
-    def __init__(self, idle: float = IDLE) -> None:
+    def __init__(self, idle: float = LOOP_IDLE) -> None:
         self._patience = idle
         self.renew()
         renew_in_child(self)
@@ -51,13 +53,15 @@ class LoopThread:
     def renew(self) -> None:
         """Begin anew, without a thread: what a forked child does."""
         self._lock = threading.Lock()
-        self._given: list[Search] = []  # not yet begun
+        self._given: list[LoopSearch] = []  # not yet begun
         self._loop: AbstractEventLoop | None = None  # while it takes searches
         self._starting = False
 
-    def submit(self, resolver: Resolver, name: str, families: Sequence[int], put: Put) -> Search:
+    def submit(
+        self, resolver: Resolver, name: str, families: Sequence[int], put: Put
+    ) -> LoopSearch:
         """Begin a search; see :func:`aioconnect.resolve.threads.submit_name`."""
-        search = Search(self, resolver, name, families, put)
+        search = LoopSearch(self, resolver, name, families, put)
         with self._lock:
             self._given.append(search)
             loop = self._loop
@@ -75,8 +79,8 @@ class LoopThread:
                 self._fail(not_resolved(socket.EAI_MEMORY, str(exc), name, families[0]))
         return search
 
-    def cancel(self, search: Search) -> None:
-        """Wait no longer; see :meth:`Search.cancel`."""
+    def cancel(self, search: LoopSearch) -> None:
+        """Wait no longer; see :meth:`LoopSearch.cancel`."""
         with self._lock:
             search.put = _nobody
             if search in self._given:
@@ -136,7 +140,7 @@ class LoopThread:
             search.tell(error)
 
 
-class Search:
+class LoopSearch:
     """One search, and whoever waits for it."""
 
     __slots__ = ("_families", "_resolver", "_thread", "name", "put", "task")
@@ -166,7 +170,7 @@ class Search:
         return hasattr(self._resolver, "aclose")
 
     async def run(self) -> None:
-        """Search, and hand out what comes."""
+        """LoopSearch, and hand out what comes."""
         try:
             async for answer in lookup_name(self._resolver, self.name, self._families):
                 self.tell(answer)

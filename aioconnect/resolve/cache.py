@@ -34,7 +34,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import ConnectError
 from . import base
-from .base import ABSENT, FAMILIES, Answer, again, checked, failure, not_resolved, only_answer
+from .answers import ABSENT, FAMILIES, Answer, again, checked, failure, not_resolved
+from .base import only_answer
 from .per_loop import PerLoop, renew_in_child
 from .threads import NO_TICKET, submit_name
 

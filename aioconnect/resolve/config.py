@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DNS",
     "HOSTS",
-    "LACKING",
     "NOT_FOUND",
+    "SHORTAGES",
     "SYSTEM",
     "UNAVAILABLE",
     "KeptFile",
@@ -44,9 +44,9 @@ __all__ = [
     "steps",
 ]
 
-T = TypeVar("T")
+Content = TypeVar("Content")
 
-LACKING = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+SHORTAGES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 """What this host lacks for a moment: it says nothing about a file or a name."""
 
 SETTLED = 50_000_000
@@ -57,7 +57,7 @@ SMALL = 65536
 """Bytes up to which a file is read on the thread of a loop."""
 
 
-class KeptFile(Generic[T]):
+class KeptFile(Generic[Content]):
     """What a file says, kept until the file changes.
 
     Args:
@@ -71,12 +71,12 @@ class KeptFile(Generic[T]):
 
     __slots__ = ("_kept", "_path", "_read")
 
-    def __init__(self, path: str, read: Callable[[bytes], T]) -> None:
+    def __init__(self, path: str, read: Callable[[bytes], Content]) -> None:
         self._path = path
         self._read = read
-        self._kept: tuple[tuple[int, ...], T] | None = None
+        self._kept: tuple[tuple[int, ...], Content] | None = None
 
-    def value(self) -> T:
+    def value(self) -> Content:
         """Return what the file says now.
 
         Raises:
@@ -85,7 +85,7 @@ class KeptFile(Generic[T]):
         value = self.at_hand()
         return self._load() if value is None else value
 
-    def at_hand(self) -> T | None:
+    def at_hand(self) -> Content | None:
         """Return what the file says now; None if it must be read and is large.
 
         Raises:
@@ -100,7 +100,7 @@ class KeptFile(Generic[T]):
             return kept[1]
         return self._load() if status.st_size <= SMALL else None
 
-    def _load(self) -> T:
+    def _load(self) -> Content:
         try:
             with open(self._path, "rb") as file:
                 status = os.fstat(file.fileno())
@@ -113,8 +113,8 @@ class KeptFile(Generic[T]):
         self._kept = (_identity(status), value) if settled else None
         return value
 
-    def _unreadable(self, exc: OSError) -> T:
-        if exc.errno in LACKING:
+    def _unreadable(self, exc: OSError) -> Content:
+        if exc.errno in SHORTAGES:
             raise exc
         return self._read(b"")
 

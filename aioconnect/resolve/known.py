@@ -21,13 +21,14 @@ import re
 import socket
 from typing import TYPE_CHECKING
 
-from .base import Answer, checked, peek_name
+from .answers import Answer, checked
+from .base import peek_name
 from .config import HOSTS, KeptFile, every_line_counts, steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["HOSTS_FILE", "Hosts", "at_hand", "localhost", "peek_hosts"]
+__all__ = ["HOSTS_FILE", "Hosts", "at_hand", "is_localhost", "localhost", "peek_hosts"]
 
 _AF_INET, _AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)
 _MAPPED = bytes(10) + b"\xff\xff"
@@ -65,16 +66,22 @@ def localhost(name: str, families: Sequence[int]) -> tuple[Answer, ...] | None:
 
     Source: RFC 6761, section 6.3.
     """
-    if name != "localhost":
-        # One look at the end first: nearly all names are others.
-        if name[-1:] not in "tT.":
-            return None
-        bare = name.removesuffix(".").lower()
-        if bare != "localhost" and not bare.endswith(".localhost"):
-            return None
+    if not is_localhost(name):
+        return None
     if len(families) == 2:
         return _BOTH
     return (_LOOPBACK[families[0]],)
+
+
+def is_localhost(name: str) -> bool:
+    """Whether a name is ``localhost`` or ends in ``.localhost``."""
+    if name == "localhost":
+        return True
+    # One look at the end first: nearly all names are others.
+    if name[-1:] not in ("t", "T", "."):
+        return False
+    bare = name.removesuffix(".").lower()
+    return bare == "localhost" or bare.endswith(".localhost")
 
 
 _BOTH = (
@@ -117,7 +124,7 @@ class Hosts:
     def __init__(self, data: bytes) -> None:
         # One kind of blank, no comments, no upper case; a line feed on either side of each line.
         if b"#" in data:
-            data = _COMMENT.sub(b"", data)
+            data = _REMARK.sub(b"", data)
         self._text = b"\n" + data.lower().translate(_BLANKS) + b"\n"
         self._remembered: dict[tuple[str, int, bool], tuple[Answer, ...] | None] = {}
 
@@ -174,7 +181,7 @@ class Hosts:
                 yield line
 
 
-_COMMENT = re.compile(rb"#[^\n]*")
+_REMARK = re.compile(rb"#[^\n]*")
 _BLANKS = bytes.maketrans(b"\t\v\f\r", b"    ")
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from ..targets import Endpoint
-    from .base import Answer
+    from .answers import Answer
 
 __all__ = ["PolicyTable", "arranged", "sort", "sorted_for_dialling", "source_of"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Mailbox", "PerLoop", "close_with_loop", "mailbox_of", "renew_in_child", "settle"]
 
-T = TypeVar("T")
+Thing = TypeVar("Thing")
 
 
 class Renewable(Protocol):
@@ -57,14 +57,14 @@ class Closable(Protocol):
         """Give everything back."""
 
 
-class PerLoop(Generic[T]):
+class PerLoop(Generic[Thing]):
     """One thing for each loop, made when it is first asked for.
 
     Args:
         make: makes it, given the loop; it must not keep the loop alive.
     """
 
-    def __init__(self, make: Callable[[AbstractEventLoop], T]) -> None:
+    def __init__(self, make: Callable[[AbstractEventLoop], Thing]) -> None:
         self._make = make
         self.renew()
         renew_in_child(self)
@@ -74,9 +74,11 @@ class PerLoop(Generic[T]):
         if hasattr(self, "_kept"):
             _of_the_parent.extend(self._kept.values())
         self._lock = threading.Lock()
-        self._kept: weakref.WeakKeyDictionary[AbstractEventLoop, T] = weakref.WeakKeyDictionary()
+        self._kept: weakref.WeakKeyDictionary[AbstractEventLoop, Thing] = (
+            weakref.WeakKeyDictionary()
+        )
 
-    def of(self, loop: AbstractEventLoop) -> T:
+    def of(self, loop: AbstractEventLoop) -> Thing:
         """Return what is kept for a loop; call it from that loop's thread."""
         kept = self._kept.get(loop)
         if kept is None:
@@ -86,7 +88,7 @@ class PerLoop(Generic[T]):
                 kept = self._kept[loop] = self._make(loop)
         return kept
 
-    def pop(self, loop: AbstractEventLoop) -> T | None:
+    def pop(self, loop: AbstractEventLoop) -> Thing | None:
         """Forget what is kept for a loop, and return it."""
         with self._lock:
             return self._kept.pop(loop, None)

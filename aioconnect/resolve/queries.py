@@ -21,8 +21,8 @@ What is done about the ways of c-ares and aiodns:
   that is not answered within ``PROMPT`` seconds no longer counts, so a dead zone holds up nobody.
 - **Leaving.**  The same question asked by many is one query.  c-ares can end only all queries of
   a channel: it is told to when nobody waits for any.
-- **Closing.**  A closed ``DNSResolver`` keeps four descriptors and a thread for up to a second, so
-  there is never one per name or call.
+- **Closing.**  A closed ``DNSResolver`` keeps four descriptors and a thread for up to a second: there
+  is never one per name or call.
 
 Sources: aiodns 4; c-ares 1.34: ares_query_dnsrec(3), ares_set_servers_csv(3), ares_cancel(3).
 """
@@ -42,7 +42,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..about import DISTRIBUTION
-from .base import again, failure, not_resolved
+from .answers import again, failure, not_resolved
 from .per_loop import Mailbox, close_with_loop, mailbox_of, renew_in_child, settle
 from .search import Status, read
 from .threads import check_descriptors
@@ -51,8 +51,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future, TimerHandle
     from collections.abc import AsyncGenerator, Sequence
 
-    from ..errors import ConnectError
-    from .base import Answer
+    from .answers import Answer
 
 __all__ = ["Queries", "Settings"]
 
@@ -91,11 +90,12 @@ class Settings(NamedTuple):
 class _Query:
     """One question, and how many wait for its outcome."""
 
-    __slots__ = ("askers", "family", "name", "outcome", "settings", "waiters")
+    __slots__ = ("askers", "family", "key", "name", "outcome", "settings", "waiters")
 
     def __init__(self, name: str, family: int, settings: Settings) -> None:
         self.name = name
         self.family = family
+        self.key = (name.lower(), family)
         self.settings = settings
         self.askers = 0
         self.waiters: set[Future[None]] = set()
@@ -159,17 +159,17 @@ class Queries:
         for channel in self._channels.values():
             channel.close()
         for query in self._latest.values():
-            query.land(_closed(query))
+            said = "the resolver was closed"
+            query.land(not_resolved(socket.EAI_AGAIN, said, query.name, query.family))
         self._latest.clear()
 
-    def __del__(self) -> None:
-        self.close()
+    __del__ = close
 
     def _join(self, name: str, family: int, settings: Settings) -> _Query:
-        key = (name.lower(), family)
-        query = self._latest.get(key)
+        query = self._latest.get((name.lower(), family))
         if query is None or query.settings != settings:
-            query = self._latest[key] = _Query(name, family, settings)
+            query = _Query(name, family, settings)
+            self._latest[query.key] = query
             self._channel(family).queued[query] = None
         query.askers += 1
         return query
@@ -183,9 +183,8 @@ class Queries:
         self._give()
 
     def _forget(self, query: _Query) -> None:
-        key = (query.name.lower(), query.family)
-        if self._latest.get(key) is query:
-            del self._latest[key]
+        if self._latest.get(query.key) is query:
+            del self._latest[query.key]
 
     def _channel(self, family: int) -> _Channel:
         channel = self._channels.get(family)
@@ -203,11 +202,6 @@ class Queries:
         query.land(outcome)
         if not self.closed:
             self._give()
-
-
-def _closed(query: _Query) -> ConnectError:
-    said = "the resolver was closed"
-    return not_resolved(socket.EAI_AGAIN, said, query.name, query.family)
 
 
 async def _landing(loop: AbstractEventLoop, pending: list[_Query], deadline: float) -> None:
@@ -359,7 +353,7 @@ def _answered(
         outcome = Status.SILENT
     elif exc is not None:
         number = exc.args[0] if exc.args and isinstance(exc.args[0], int) else None
-        outcome = _STATUSES.get(number, Status.SILENT)
+        outcome = _STATUS_OF.get(number, Status.SILENT)
         if number == ares.ARES_ENOMEM:
             outcome = not_resolved(socket.EAI_MEMORY, "no memory", query.name, query.family)
     else:
@@ -367,7 +361,7 @@ def _answered(
     alive.landed(query, outcome)
 
 
-_STATUSES = {
+_STATUS_OF = {
     getattr(ares, f"ARES_{name}"): status
     for names, status in (
         ("ENOTFOUND EBADNAME EBADQUERY EBADSTR ENONAME", Status.NO_NAME),
@@ -431,16 +425,12 @@ def _close(resolver: Any) -> None:
         resolver.close().send(None)
 
 
-class _Making(threading.local):
-    quiet = False
-
-
-_making = _Making()
+_making = threading.local()
 
 
 def _is_loud(_: logging.LogRecord) -> bool:
     # Without a free inotify instance aiodns warns, and works all the same.
-    return not _making.quiet
+    return not getattr(_making, "quiet", False)
 
 
 logging.getLogger("aiodns").addFilter(_is_loud)
@@ -450,8 +440,7 @@ class _ShutdownThread:
     """The thread by which pycares destroys channels: a forked child must start its own."""
 
     def renew(self) -> None:
-        # It has no public name (pycares#239): without it, channels closed in a child are never
-        # freed.
+        # It has no public name (pycares#239).
         former = getattr(pycares, "_shutdown_manager", None)
         if former is not None:
             pycares._shutdown_manager = type(former)()

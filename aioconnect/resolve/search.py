@@ -21,13 +21,13 @@ import enum
 import socket
 from typing import TYPE_CHECKING, Any
 
-from .base import checked
+from .answers import checked
 from .config import full_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from .base import Answer
+    from .answers import Answer
     from .config import ResolvConf
 
 __all__ = ["ANSWERED", "Search", "Status", "has_answer", "read"]

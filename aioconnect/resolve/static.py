@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..targets import name_key
 from . import base
-from .base import (
-    EAI_NODATA,
-    FAMILIES,
-    Answer,
-    checked,
-    is_zone_text,
-    not_resolved,
-    only_answer,
-)
+from .answers import EAI_NODATA, FAMILIES, Answer, checked, is_zone_text, not_resolved
+from .base import only_answer
 from .threads import NO_TICKET, submit_name
 
 if TYPE_CHECKING:

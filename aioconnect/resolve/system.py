@@ -29,8 +29,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import config
+from .answers import EAI_NODATA, FAMILIES, check_name, checked
 from .background import ALARMS
-from .base import EAI_NODATA, FAMILIES, check_name, checked, only_answer
+from .base import only_answer
 from .known import HOSTS_FILE, peek_hosts
 from .per_loop import mailbox_of
 from .threads import SHARED, Lookups, check_descriptors
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..errors import ConnectError
-    from .base import Answer, Put
+    from .answers import Answer
+    from .base import Put
     from .threads import Ticket
 
     Outcome = tuple[Answer, ...] | BaseException

@@ -33,8 +33,8 @@ from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from .answers import again, failure, not_resolved
 from .background import ALARMS, LOOP
-from .base import again, failure, not_resolved
 from .per_loop import renew_in_child
 
 if TYPE_CHECKING:
@@ -418,7 +418,7 @@ def submit_name(resolver: Resolver, name: str, families: Sequence[int], put: Put
 
 def submit(resolver, name, family, done):  # type: ignore
     """Until polling.py asks for whole names."""
-    from .base import Answer
+    from .answers import Answer
 
     got = []
 

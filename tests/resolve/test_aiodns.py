@@ -24,7 +24,7 @@ import pytest
 from aioconnect import errors
 from aioconnect.about import DISTRIBUTION
 from aioconnect.resolve import AiodnsResolver, Answer, StaticResolver, queries
-from aioconnect.resolve.base import FAMILIES
+from aioconnect.resolve.answers import FAMILIES
 
 from ..conftest import LOOPS, descriptors
 from ..support import children

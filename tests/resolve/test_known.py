@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aioconnect.resolve import Answer, Cache, StaticResolver, SystemResolver
-from aioconnect.resolve.base import FAMILIES
+from aioconnect.resolve.answers import FAMILIES
 from aioconnect.resolve.config import KeptFile
 from aioconnect.resolve.known import Hosts, at_hand, localhost
 

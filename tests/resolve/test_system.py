@@ -13,7 +13,7 @@ import pytest
 
 from aioconnect import errors
 from aioconnect.resolve import SystemResolver, default
-from aioconnect.resolve.base import FAMILIES
+from aioconnect.resolve.answers import FAMILIES
 from aioconnect.resolve.per_loop import Mailbox
 from aioconnect.resolve.threads import Lookups
 
