@@ -21,7 +21,7 @@ What is done about the ways of c-ares and aiodns:
   that is not answered within ``PROMPT`` seconds no longer counts, so a dead zone holds up nobody.
 - **Leaving.**  The same question asked by many is one query.  c-ares can end only all queries of
   a channel: it is told to when nobody waits for any.
-- **Closing.**  A closed ``DNSResolver`` keeps four descriptors and a thread for up to a second: there
+- **Closing.**  A closed ``DNSResolver`` keeps four descriptors and a thread for a second: there
   is never one per name or call.
 
 Sources: aiodns 4; c-ares 1.34: ares_query_dnsrec(3), ares_set_servers_csv(3), ares_cancel(3).

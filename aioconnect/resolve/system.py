@@ -34,7 +34,7 @@ from .background import ALARMS
 from .base import only_answer
 from .known import HOSTS_FILE, peek_hosts
 from .per_loop import mailbox_of
-from .threads import SHARED, Lookups, check_descriptors
+from .threads import SHARED, THREADS, Lookups, check_descriptors
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
@@ -55,6 +55,10 @@ HEDGE_DELAY = 0.05
 """Seconds, the resolution delay of RFC 8305, after which IPv4 is asked for alone."""
 
 _AF_INET = int(socket.AF_INET)
+
+
+HEDGES = Lookups(max(2, THREADS // 4))
+"""Threads of their own: what hangs in these takes none from whole names, nor they from these."""
 
 
 class SystemResolver:
@@ -126,7 +130,6 @@ class _Search:
     def __init__(
         self, lookups: Lookups, flags: int, name: str, families: Sequence[int], put: Put
     ) -> None:
-        self._lookups = lookups
         self._name = name
         self._put: Put | None = put  # None: ended or cancelled
         self._putting = threading.Lock()  # not held by ``cancel``, which ``put`` may wait for
@@ -149,7 +152,7 @@ class _Search:
             return
         name = self._name.removesuffix(".") + "."
         ask = partial(getaddrinfo, name, _AF_INET)
-        self._hedge = self._lookups.call((name, -_AF_INET), name, -_AF_INET, ask, self._hedged)
+        self._hedge = HEDGES.call(name, name, _AF_INET, ask, self._hedged)
         self._leave_hedge(unless=self._put)  # it may have ended just then
 
     def _hedged(self, outcome: Outcome) -> None:

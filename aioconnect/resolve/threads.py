@@ -13,8 +13,7 @@ Here the same question asked by many is one look-up, and a look-up whose last as
 before its turn is never made.  Threads are made when needed and end when idle.
 
 **Names that hang don't keep good ones out.**  A look-up that has run for ``PROMPT`` seconds hangs,
-and no longer counts against the number of threads; up to ``MOST_HUNG`` may.  Each kind of question
-(both families, IPv4, IPv6) leaves a part of the threads to the others.
+and no longer counts against the number of threads; up to ``MOST_HUNG`` may.
 
 Nothing here needs a loop: the blocking driver uses it too.
 
@@ -57,7 +56,6 @@ logger = logging.getLogger("aioconnect.resolve")
 THREADS = 2 * min(16, (os.cpu_count() or 1) + 4)
 """Threads that don't hang: twice as many as a default executor has; at most 32."""
 
-RESERVED = THREADS // 4
 PROMPT = 1.0
 MOST_HUNG = 256
 IDLE = 5.0
@@ -71,7 +69,6 @@ class Lookups:
 
     Args:
         threads: how many there are at most, besides those that hang.
-        reserved: how many of them each kind of question leaves to the others.
         prompt: seconds after which a look-up hangs.
         most_hung: how many may hang, in threads beyond ``threads``.
         idle: seconds without work after which a thread ends.
@@ -81,15 +78,13 @@ class Lookups:
         self,
         threads: int = THREADS,
         *,
-        reserved: int = RESERVED,
         prompt: float = PROMPT,
         most_hung: int = MOST_HUNG,
         idle: float = IDLE,
     ) -> None:
-        if not 0 <= reserved < threads:
-            raise ValueError("reserved must leave at least one thread")
+        if threads < 1:
+            raise ValueError("there must be at least one thread")
         self._most = threads
-        self._most_of_kind = threads - reserved
         self._prompt = prompt
         self._most_hung = most_hung
         self._patience = idle
@@ -101,9 +96,8 @@ class Lookups:
         """Begin anew, without threads and without work: what a forked child does."""
         self._lock = threading.Lock()
         self._jobs: dict[Hashable, _Job] = {}
-        self._queued: dict[int, OrderedDict[Hashable, _Job]] = {}  # by kind, the oldest first
+        self._queued: OrderedDict[Hashable, _Job] = OrderedDict()  # the oldest first
         self._running: OrderedDict[_Job, None] = OrderedDict()  # that don't hang, the oldest first
-        self._of_kind: dict[int, int] = {}  # how many of those there are
         self._hung: set[_Job] = set()
         self._idle: list[_Worker] = []
         self._threads = 0
@@ -113,7 +107,7 @@ class Lookups:
         self,
         key: Hashable,
         name: str,
-        kind: int,
+        family: int,
         ask: Callable[[], Any],
         done: Callable[[Any], None],
     ) -> Ticket:
@@ -122,8 +116,7 @@ class Lookups:
         Args:
             key: of the question.
             name: what is looked up, for errors.
-            kind: of the question: ``socket.AF_INET``, ``AF_INET6`` or ``AF_UNSPEC`` (0), or a
-                negative family for one that is asked beside another.
+            family: what it is looked up for, for errors.
             ask: blocks; what it returns, or raises, is the outcome.
             done: called once with the outcome, from a thread of ours; not after the ticket was
                 cancelled, unless it was about to be called just then.
@@ -135,8 +128,7 @@ class Lookups:
             job = self._jobs.get(key)
             to_start: list[_Job] = []
             if job is None:
-                job = self._jobs[key] = _Job(key, name, kind, ask)
-                self._queued.setdefault(kind, OrderedDict())[key] = job
+                job = self._jobs[key] = self._queued[key] = _Job(key, name, family, ask)
                 to_start = self._dispatch()
             ticket = Ticket(self, job, done)
             job.tickets.add(ticket)
@@ -149,17 +141,15 @@ class Lookups:
         with self._lock:
             job = ticket.job
             job.tickets.discard(ticket)
-            queue = self._queued.get(job.kind)
-            if queue and not job.tickets and queue.pop(job.key, None) is not None:
+            if not job.tickets and self._queued.pop(job.key, None) is not None:
                 del self._jobs[job.key]
 
     def lacking(self, name: str) -> ConnectError | None:
         """Return what this host lacks if a look-up of the name waits for a thread."""
         with self._lock:
-            for queue in self._queued.values():
-                for job in queue.values():
-                    if job.name == name:
-                        return self._no_thread(job)
+            for job in self._queued.values():
+                if job.name == name:
+                    return self._no_thread(job)
         return None
 
     def _no_thread(self, job: _Job) -> ConnectError:
@@ -177,7 +167,7 @@ class Lookups:
             else:
                 self._threads += 1
                 to_start.append(job)
-        if not self._alarmed and any(self._queued.values()) and self._running:
+        if not self._alarmed and self._queued and self._running:
             oldest = next(iter(self._running))
             self._alarmed = True
             # Not at once: if as many hang as may, the oldest of these has hung for long.
@@ -191,24 +181,16 @@ class Lookups:
         worker.wake.release()
 
     def _next(self) -> _Job | None:
-        """Take the oldest job whose kind may have one more thread."""
-        if not any(self._queued.values()):
+        """Take the oldest job, if one more may run."""
+        if not self._queued:
             return None
         self._count_hung()
         if len(self._running) >= self._most:
             return None
-        oldest: _Job | None = None
-        for kind, queue in self._queued.items():
-            if queue and self._of_kind.get(kind, 0) < self._most_of_kind:
-                job = next(iter(queue.values()))
-                if oldest is None or job.number < oldest.number:
-                    oldest = job
-        if oldest is not None:
-            del self._queued[oldest.kind][oldest.key]
-            self._of_kind[oldest.kind] = self._of_kind.get(oldest.kind, 0) + 1
-            self._running[oldest] = None
-            oldest.began = monotonic()
-        return oldest
+        _, job = self._queued.popitem(last=False)
+        self._running[job] = None
+        job.began = monotonic()
+        return job
 
     def _count_hung(self) -> None:
         late = monotonic() - self._prompt
@@ -216,15 +198,12 @@ class Lookups:
             job = next(iter(self._running))
             if job.began > late:
                 break
-            self._ended(job)
+            del self._running[job]
             self._hung.add(job)
 
     def _ended(self, job: _Job) -> None:
-        if job in self._hung:
-            self._hung.remove(job)
-        else:
-            del self._running[job]
-            self._of_kind[job.kind] -= 1
+        self._hung.discard(job)
+        self._running.pop(job, None)
 
     def _land(self, job: _Job) -> list[Ticket]:
         """Take the job off the list; return who waits for it."""
@@ -243,10 +222,9 @@ class Lookups:
             to_start = self._dispatch()
             if len(self._hung) >= self._most_hung:
                 late = monotonic() - self._prompt
-                for queue in self._queued.values():
-                    for job in [job for job in queue.values() if job.asked <= late]:
-                        del queue[job.key]
-                        failed.append((job, self._land(job)))
+                for job in [job for job in self._queued.values() if job.asked <= late]:
+                    del self._queued[job.key]
+                    failed.append((job, self._land(job)))
         for job, tickets in failed:
             _tell(job, tickets, self._no_thread(job))
         for job in to_start:
@@ -266,12 +244,12 @@ class Lookups:
             with self._lock:
                 self._threads -= 1
                 self._ended(job)
-                self._queued.setdefault(job.kind, OrderedDict())[job.key] = job
+                self._queued[job.key] = job
                 if self._idle and (waiting := self._next()) is not None:
                     self._hand_over(waiting)
                 if self._threads:
                     return  # one of them will come to it
-                stranded = [job for queue in self._queued.values() for job in queue.values()]
+                stranded = list(self._queued.values())
                 self._queued.clear()
                 told = [(job, self._land(job)) for job in stranded]
             for job, tickets in told:
@@ -343,22 +321,15 @@ NO_TICKET = _NoTicket()
 class _Job:
     """One look-up, and who waits for it."""
 
-    __slots__ = ("ask", "asked", "began", "key", "kind", "name", "number", "tickets")
+    __slots__ = ("ask", "asked", "began", "family", "key", "name", "tickets")
 
-    _numbers = count()
-
-    def __init__(self, key: Hashable, name: str, kind: int, ask: Callable[[], Any]) -> None:
+    def __init__(self, key: Hashable, name: str, family: int, ask: Callable[[], Any]) -> None:
         self.key = key
         self.name = name
-        self.kind = kind
+        self.family = family
         self.ask = ask
         self.asked = self.began = monotonic()
-        self.number = next(self._numbers)
         self.tickets: set[Ticket] = set()
-
-    @property
-    def family(self) -> int:
-        return abs(self.kind)
 
     def run(self) -> Any:
         try:

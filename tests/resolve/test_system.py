@@ -135,7 +135,7 @@ def test_an_answer_for_a_closed_loop_is_dropped(loop: str) -> None:
 @pytest.mark.parametrize("turns", range(4))
 async def test_cancelling_comes_out_as_cancelling(turns: int, libc: Libc) -> None:
     """While it queues, while libc has it, when the answer is about to come."""
-    lookups = Lookups(1, reserved=0)
+    lookups = Lookups(1)
     resolver = SystemResolver(lookups=lookups)
     running = asyncio.create_task(resolver.lookup("hung.test", V4))
     queued = asyncio.create_task(resolver.lookup("queued.test", V4))

@@ -145,7 +145,7 @@ def test_questions_differ_by_name_family_and_flags(libc: Libc) -> None:
 
 def test_the_threads_are_bounded_and_end_when_idle(libc: Libc) -> None:
     """However many names are asked for at once."""
-    lookups, heard = Lookups(6, reserved=2, idle=0.05), Heard()
+    lookups, heard = Lookups(6, idle=0.05), Heard()
     before = len(ours())
     for number in range(200):
         submit(lookups, f"hung{number}.test", (V4, V6)[number % 2], heard)
@@ -169,22 +169,9 @@ def test_threads_are_made_only_when_needed(libc: Libc) -> None:
     assert len(libc.threads) == 1
 
 
-def test_a_dead_family_cannot_starve_the_other(libc: Libc) -> None:
-    """Hung AAAA look-ups hold only their part of the threads: A is still asked."""
-    lookups, hung, heard = Lookups(4, reserved=1), Heard(), Heard()
-    for number in range(50):
-        submit(lookups, f"hung{number}.test", V6, hung)
-    until(lambda: libc.at_once == 3)
-    for number in range(10):
-        submit(lookups, f"good{number}.test", V4, heard)
-    heard.wait(10)
-    assert libc.at_once == 3
-    assert not hung.outcomes
-
-
 def test_the_oldest_question_is_asked_first(libc: Libc) -> None:
     """Across the families too."""
-    lookups, heard = Lookups(1, reserved=0), Heard()
+    lookups, heard = Lookups(1), Heard()
     submit(lookups, "hung.test", V4, heard)
     until(lambda: libc.at_once == 1)
     order = [("a.test", V4), ("b.test", V6), ("c.test", V6), ("d.test", V4)]
@@ -197,7 +184,7 @@ def test_the_oldest_question_is_asked_first(libc: Libc) -> None:
 
 def test_a_question_that_nobody_waits_for_leaves_the_queue(libc: Libc) -> None:
     """It is never asked, unless another one still waits for it."""
-    lookups, heard = Lookups(1, reserved=0), Heard()
+    lookups, heard = Lookups(1), Heard()
     submit(lookups, "hung.test", V4, heard)
     until(lambda: libc.at_once == 1)
     left = [submit(lookups, f"left{number}.test", V4, heard) for number in range(100)]
@@ -226,13 +213,13 @@ def test_who_left_a_running_look_up_is_not_called(libc: Libc) -> None:
 
 def test_giving_up_ten_thousand_times_leaves_nothing(libc: Libc) -> None:
     """Neither questions nor threads: only what libc will not give back."""
-    lookups, heard = Lookups(4, reserved=1), Heard()
+    lookups, heard = Lookups(4), Heard()
     before = len(ours())
     for number in range(10_000):
         submit(lookups, f"hung{number}.test", (V4, V6)[number % 2], heard).cancel()
     assert len(ours()) <= before + 4
     assert len(lookups._jobs) <= 4, "those in libc's hands"
-    assert not any(lookups._queued.values())
+    assert not lookups._queued
     libc.release.set()
     until(lambda: not lookups._jobs)
     assert not heard.outcomes
@@ -348,7 +335,7 @@ def test_no_new_thread_can_be_started(
 
 def test_a_callback_that_fails_harms_nobody(libc: Libc, caplog: pytest.LogCaptureFixture) -> None:
     """It is logged; the others hear, and the thread goes on."""
-    lookups, heard = Lookups(1, reserved=0), Heard()
+    lookups, heard = Lookups(1), Heard()
 
     def broken(_: object) -> None:
         raise LookupError("broken")
@@ -364,10 +351,10 @@ def test_a_callback_that_fails_harms_nobody(libc: Libc, caplog: pytest.LogCaptur
     assert len(libc.threads) == 1
 
 
-def test_no_thread_must_be_left_for_a_family() -> None:
-    """What is reserved must leave something."""
+def test_there_is_a_thread() -> None:
+    """Without one nothing would ever be asked."""
     with pytest.raises(ValueError, match="at least one"):
-        Lookups(4, reserved=4)
+        Lookups(0)
 
 
 # Names that hang ----------------------------------------------------------------------------------
@@ -375,7 +362,7 @@ def test_no_thread_must_be_left_for_a_family() -> None:
 
 def test_names_that_hang_do_not_keep_good_ones_out(libc: Libc) -> None:
     """What has run for a while no longer counts: more threads are made for the others."""
-    lookups, hung, heard = Lookups(2, reserved=0, prompt=0.05), Heard(), Heard()
+    lookups, hung, heard = Lookups(2, prompt=0.05), Heard(), Heard()
     for number in range(20):
         submit(lookups, f"hung{number}.test", V4, hung)
     submit(lookups, "good.test", V4, heard)
@@ -386,8 +373,7 @@ def test_names_that_hang_do_not_keep_good_ones_out(libc: Libc) -> None:
 
 def test_the_names_that_hang_are_bounded_too(libc: Libc) -> None:
     """Then a name waits, and if it has waited for long that is something this host lacks."""
-    options = {"reserved": 0, "prompt": 0.05, "most_hung": 4}
-    lookups, hung, heard = Lookups(2, **options), Heard(), Heard()  # type: ignore[arg-type]
+    lookups, hung, heard = Lookups(2, prompt=0.05, most_hung=4), Heard(), Heard()
     for number in range(20):
         submit(lookups, f"hung{number}.test", V4, hung)
     until(lambda: libc.at_once == 6)
@@ -404,7 +390,7 @@ def test_the_names_that_hang_are_bounded_too(libc: Libc) -> None:
 
 def test_a_name_that_waits_for_a_thread_says_what_is_lacking(libc: Libc) -> None:
     """When its time is up before it was begun, the target is not to blame."""
-    lookups = Lookups(1, reserved=0)
+    lookups = Lookups(1)
     submit(lookups, "hung.test", V4, lambda _: None)
     until(lambda: libc.at_once == 1)
     submit(lookups, "waits.test", V4, lambda _: None)
