@@ -98,7 +98,10 @@ def lookup_name(
     own = getattr(resolver, "lookup_name", None)
     if own is None:
         return _by_family(resolver, name, families)
-    return _own_search(resolver, own, name, families)
+    answers = own(name, families)
+    if getattr(answers, "checked", False):
+        return answers  # type: ignore[no-any-return]
+    return _checked_search(resolver, answers, name, families)
 
 
 async def only_answer(answers: AsyncIterator[Answer]) -> Answer:
@@ -115,13 +118,9 @@ async def only_answer(answers: AsyncIterator[Answer]) -> Answer:
     return found
 
 
-async def _own_search(
-    resolver: object,
-    search: Callable[[str, Sequence[int]], AsyncIterator[Answer]],
-    name: str,
-    families: Sequence[int],
+async def _checked_search(
+    resolver: object, answers: AsyncIterator[Answer], name: str, families: Sequence[int]
 ) -> AsyncGenerator[Answer, None]:
-    answers = search(name, families)
     try:
         async for answer in answers:
             if isinstance(answer, Answer) and answer.checked:

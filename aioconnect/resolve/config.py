@@ -69,12 +69,14 @@ class KeptFile(Generic[Content]):
     changed is not kept, nor one that could not be opened.  Several threads may use it.
     """
 
-    __slots__ = ("_kept", "_path", "_read")
+    __slots__ = ("_kept", "_path", "_read", "wanted")
 
     def __init__(self, path: str, read: Callable[[bytes], Content]) -> None:
         self._path = path
         self._read = read
         self._kept: tuple[tuple[int, ...], Content] | None = None
+        self.wanted = False
+        """Whether somebody did not wait for a large file to be read."""
 
     def value(self) -> Content:
         """Return what the file says now.
@@ -98,7 +100,10 @@ class KeptFile(Generic[Content]):
         kept = self._kept
         if kept is not None and kept[0] == _identity(status):
             return kept[1]
-        return self._load() if status.st_size <= SMALL else None
+        if status.st_size <= SMALL:
+            return self._load()
+        self.wanted = True
+        return None
 
     def _load(self) -> Content:
         try:
@@ -109,6 +114,7 @@ class KeptFile(Generic[Content]):
         except OSError as exc:
             return self._unreadable(exc)
         value = self._read(data)
+        self.wanted = False
         settled = abs(now - max(status.st_mtime_ns, status.st_ctime_ns)) > SETTLED
         self._kept = (_identity(status), value) if settled else None
         return value
@@ -324,7 +330,7 @@ def full_names(name: str, conf: ResolvConf) -> list[tuple[str, bool]]:
 
     Returns:
         Names without a final dot, and whether each is of the search list.  The name as it stands
-        is not, unless the list has the root.
+        may come twice: of the list, which has the root, and at the end in case it is not reached.
 
     Source: resolv.conf(5), ``search`` and ``ndots``.
     """
@@ -336,7 +342,7 @@ def full_names(name: str, conf: ResolvConf) -> list[tuple[str, bool]]:
     for domain in conf.search:
         domain = domain.removeprefix(".").removesuffix(".")
         names.append((f"{name}.{domain}" if domain else name, True))
-    if not any(full == name for full, _ in names) and (dots or not conf.no_tld_query):
+    if dots < conf.ndots and (dots or not conf.no_tld_query):
         names.append((name, False))
     return names
 

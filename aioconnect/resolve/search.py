@@ -61,18 +61,21 @@ class Search:
         conf: what resolv.conf says.
     """
 
-    __slots__ = ("_left", "_of_list")
+    __slots__ = ("_asked", "_left", "_of_list")
 
     def __init__(self, name: str, conf: ResolvConf) -> None:
         self._left = full_names(name, conf)
+        self._asked: set[str] = set()
         self._of_list = False
 
     def next(self) -> str | None:
         """Return the full name to ask for; None if there is none left."""
-        if not self._left:
-            return None
-        full, self._of_list = self._left.pop(0)
-        return full
+        while self._left:
+            full, self._of_list = self._left.pop(0)
+            if self._of_list or full not in self._asked:
+                self._asked.add(full)
+                return full
+        return None
 
     def failed(self, statuses: Mapping[int, Status]) -> None:
         """Take in that the step found no address, and why, for each family that was asked for."""

@@ -29,23 +29,23 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import config
-from .answers import EAI_NODATA, FAMILIES, check_name, checked
+from .answers import EAI_NODATA, FAMILIES, Answer, check_name, checked
 from .background import ALARMS
 from .base import only_answer
 from .known import HOSTS_FILE, peek_hosts
-from .per_loop import mailbox_of
+from .per_loop import mailbox_of, settle
 from .threads import SHARED, THREADS, Lookups, check_descriptors
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Future
-    from collections.abc import Sequence
+    from asyncio import Future, TimerHandle
+    from collections.abc import Callable, Iterable, Sequence
 
     from ..errors import ConnectError
-    from .answers import Answer
     from .base import Put
     from .threads import Ticket
 
     Outcome = tuple[Answer, ...] | BaseException
+    Tell = Callable[[Iterable[Answer | BaseException | None]], None]
 
 __all__ = ["SystemResolver", "default", "getaddrinfo"]
 
@@ -90,11 +90,16 @@ class SystemResolver:
 
     def lookup_name(self, name: str, families: Sequence[int], /) -> _Arrivals:
         """Search for a name; see :func:`.base.lookup_name`."""
-        return _Arrivals(self._lookups, self.flags, name, families)
+        return _Arrivals(partial(_Search, self._lookups, self.flags, name, families))
 
     def submit_name(self, name: str, families: Sequence[int], put: Put, /) -> _Search:
         """Search without a loop; see :func:`.threads.submit_name`."""
-        search = _Search(self._lookups, self.flags, name, families, put)
+
+        def tell(items: Iterable[Answer | BaseException | None]) -> None:
+            for item in items:
+                put(item)
+
+        search = _Search(self._lookups, self.flags, name, families, tell)
         if search.may_be_hedged:
             ALARMS.set(monotonic() + HEDGE_DELAY, search.hedge)
         return search
@@ -124,15 +129,16 @@ class _Search:
         flags: ``socket.AI_*``.
         name: a host name in ASCII.
         families: ``(AF_INET6, AF_INET)``, or one of them.
-        put: see :func:`.threads.submit_name`.
+        tell: called from any thread with one or more of what ``put`` is called with, see
+            :func:`.threads.submit_name`.
     """
 
     def __init__(
-        self, lookups: Lookups, flags: int, name: str, families: Sequence[int], put: Put
+        self, lookups: Lookups, flags: int, name: str, families: Sequence[int], tell: Tell
     ) -> None:
         self._name = name
-        self._put: Put | None = put  # None: ended or cancelled
-        self._putting = threading.Lock()  # not held by ``cancel``, which ``put`` may wait for
+        self._tell: Tell | None = tell  # None: ended or cancelled
+        self._telling = threading.Lock()  # not held by ``cancel``, which ``tell`` may wait for
         self._found4 = False
         self._hedge: Ticket | None = None
         family = families[0] if len(families) == 1 else 0
@@ -140,54 +146,58 @@ class _Search:
         ask = partial(_ask, name, family, flags)
         self._ticket = lookups.call((name, family, flags), name, family, ask, self._answered)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self._tell is None
+
     def cancel(self) -> None:
         """Wait no longer."""
-        self._put = None
+        self._tell = None
         self._ticket.cancel()
         self._leave_hedge()
 
     def hedge(self) -> None:
         """Ask for IPv4 alone as well, if there is no answer yet and that is safe."""
-        if self._put is None or not _is_safe_alone(self._name):
+        if self._tell is None or not _is_safe_alone(self._name):
             return
         name = self._name.removesuffix(".") + "."
         ask = partial(getaddrinfo, name, _AF_INET)
         self._hedge = HEDGES.call(name, name, _AF_INET, ask, self._hedged)
-        self._leave_hedge(unless=self._put)  # it may have ended just then
+        self._leave_hedge(unless=self._tell)  # it may have ended just then
 
     def _hedged(self, outcome: Outcome) -> None:
         if isinstance(outcome, BaseException):
             return
-        with self._putting:
-            put = self._put
-            if put is not None:
+        with self._telling:
+            tell = self._tell
+            if tell is not None:
                 self._found4 = True
-                put(outcome[0])
+                tell(outcome)
 
     def _answered(self, outcome: Outcome) -> None:
-        with self._putting:
-            put, self._put = self._put, None
-            if put is None:
+        with self._telling:
+            tell, self._tell = self._tell, None
+            if tell is None:
                 return
             if isinstance(outcome, BaseException):
-                put(None if self._found4 else outcome)
-            else:
-                for answer in outcome:
-                    if not self._found4:
-                        put(answer)
-                    elif answer.family != _AF_INET:  # its place beside IPv4 is not libc's any more
-                        put(checked(answer.addresses, answer.family, duration=answer.duration))
-                put(None)
+                tell((None if self._found4 else outcome,))
+            elif not self._found4:
+                tell((*outcome, None))
+            else:  # the places of the others are not libc's any more
+                others = [answer for answer in outcome if answer.family != _AF_INET]
+                tell((*[checked(a.addresses, a.family, duration=a.duration) for a in others], None))
         self._leave_hedge()
 
-    def _leave_hedge(self, *, unless: Put | None = None) -> None:
+    def _leave_hedge(self, *, unless: Tell | None = None) -> None:
         if self._hedge is not None and unless is None:
             self._hedge.cancel()
 
 
 def _ask(name: str, family: int, flags: int) -> tuple[Answer, ...]:
-    with suppress(OSError):
-        HOSTS_FILE.value()  # a large one is not read on the thread of a loop
+    if HOSTS_FILE.wanted:  # it is large, and not read on the thread of a loop
+        with suppress(OSError):
+            HOSTS_FILE.value()
     return getaddrinfo(name, family, flags)
 
 
@@ -273,24 +283,28 @@ def _text(address: tuple[Any, ...]) -> str:
 class _Arrivals:
     """A search, for the loop that asks: an asynchronous iterator of its answers."""
 
-    __slots__ = ("_items", "_loop", "_search", "_timer", "_waiter")
+    __slots__ = ("_begin", "_items", "_loop", "_search", "_timer", "_waiter")
 
-    def __init__(self, lookups: Lookups, flags: int, name: str, families: Sequence[int]) -> None:
-        self._loop: AbstractEventLoop = asyncio.get_running_loop()
+    checked = True
+    """Nobody needs to look at its answers again."""
+
+    def __init__(self, begin: Callable[[Tell], _Search]) -> None:
+        self._begin = begin
         self._items: deque[Answer | BaseException | None] = deque()
+        self._search: _Search | None = None
+        self._timer: TimerHandle | None = None
         self._waiter: Future[None] | None = None
-        put = partial(mailbox_of(self._loop).put, self._arrived)
-        self._search = _Search(lookups, flags, name, families, put)
-        self._timer = (
-            self._loop.call_later(HEDGE_DELAY, self._search.hedge)
-            if self._search.may_be_hedged
-            else None
-        )
 
     def __aiter__(self) -> _Arrivals:
         return self
 
     async def __anext__(self) -> Answer:
+        if self._search is None:
+            self._loop = asyncio.get_running_loop()
+            put = mailbox_of(self._loop).put
+            self._search = search = self._begin(partial(put, self._arrived))
+            if search.may_be_hedged:
+                self._timer = self._loop.call_later(HEDGE_DELAY, search.hedge)
         while not self._items:
             self._waiter = self._loop.create_future()
             try:
@@ -298,34 +312,29 @@ class _Arrivals:
             except BaseException:
                 self._leave()
                 raise
-            finally:
-                self._waiter = None
         item = self._items.popleft()
+        if isinstance(item, Answer):
+            return item
+        self._leave()
         if item is None:
-            self._stop_timer()
             raise StopAsyncIteration
-        if isinstance(item, BaseException):
-            self._stop_timer()
-            try:
-                raise item
-            finally:
-                del item  # or it would refer to itself, through the frame of its traceback
-        return item
+        try:
+            raise item
+        finally:
+            del item  # or it would refer to itself, through the frame of its traceback
 
     async def aclose(self) -> None:
         """Leave the search."""
         self._leave()
 
-    def _arrived(self, item: Answer | BaseException | None) -> None:
-        self._items.append(item)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def _arrived(self, items: Iterable[Answer | BaseException | None]) -> None:
+        self._items.extend(items)
+        if self._waiter is not None:
+            settle(self._waiter, None)
 
     def _leave(self) -> None:
-        self._stop_timer()
-        self._search.cancel()
-
-    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._search is not None and not self._search.has_ended:
+            self._search.cancel()

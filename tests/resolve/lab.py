@@ -191,9 +191,9 @@ def interrupted(script: str) -> list[Any]:
 
 
 @function
-def run(script: str) -> str:
+def run(script: str, env: dict[str, str] | None = None) -> str:
     """Run a program here; return what it said."""
-    done = children.run([sys.executable, "-c", script], cwd=ROOT)
+    done = children.run([sys.executable, "-c", script], cwd=ROOT, env=env)
     return done.stdout + done.stderr
 
 

@@ -20,10 +20,14 @@ import sys
 import tempfile
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import aioconnect
+from aioconnect import blocking
+from aioconnect.resolve import AiodnsResolver, Cache, SystemResolver
 
 from ..conftest import LOOPS
 from ..support.children import ROOT, started
@@ -158,21 +162,28 @@ def _share(seeds: list[int]) -> list[str]:
 
 def main() -> None:
     """Visit the worlds of the seeds that are given."""
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     wrong = []
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        for name in ("hosts", "nsswitch.conf", "resolv.conf", "host.conf", "gai.conf"):
-            path = Path(folder, name)
-            path.touch(0o644)
-            Path("/etc", name).touch()
-            subprocess.run(["mount", "--bind", path, f"/etc/{name}"], check=True)
+        stack.enter_context(own_files())
         scripted = Scripted()
         stack.enter_context(Server(scripted, port=53))
         for seed in json.load(sys.stdin):
             scripted.world = world(seed)
             wrong += visit(scripted)
     sys.stdout.write(json.dumps(wrong))
+
+
+@contextmanager
+def own_files() -> Iterator[None]:
+    """Bring the loopback interface up, and have files of our own in /etc."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("hosts", "nsswitch.conf", "resolv.conf", "host.conf", "gai.conf"):
+            path = Path(folder, name)
+            path.touch(0o644)
+            Path("/etc", name).touch()
+            subprocess.run(["mount", "--bind", path, f"/etc/{name}"], check=True)
+        yield
 
 
 class Scripted:
@@ -274,8 +285,6 @@ def witness(family: int) -> dict[str, list[str]]:
 
 def resolvers() -> dict[str, Callable[[], Any]]:
     """Return a way to make each resolver."""
-    from aioconnect.resolve import AiodnsResolver, Cache, SystemResolver
-
     return {
         "system": SystemResolver,
         "aiodns": AiodnsResolver,
@@ -303,8 +312,6 @@ def on_a_loop(loop: str, kind: str) -> Callable[[int], dict[str, list[str]]]:
     """Return what dials every name on a loop; a cached one twice."""
 
     def dial(family: int) -> dict[str, list[str]]:
-        import aioconnect
-
         resolver = resolvers()[kind]()
 
         async def one(name: str) -> list[str]:
@@ -329,8 +336,6 @@ def without_a_loop(kind: str) -> Callable[[int], dict[str, list[str]]]:
     """Return what dials every name by the blocking twin."""
 
     def dial(family: int) -> dict[str, list[str]]:
-        from aioconnect import blocking
-
         resolver = resolvers()[kind]()
 
         def one(name: str) -> list[str]:
