@@ -23,17 +23,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from aioconnect.resolve import AiodnsResolver, Cache, SystemResolver, rfc6724
+from aioconnect.resolve.base import lookup_name
 from aioconnect.resolve.known import Hosts
 
 from ..conftest import LOOPS
 from ..support import children
 from ..support.children import PATIENCE, ROOT, started
 from ..support.needs import need
-from .behaviours import script
+from .behaviours import BEHAVIOURS, script
 from .dns import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from .dns import HangUp, Question, Send
 
 V4, V6 = int(socket.AF_INET), int(socket.AF_INET6)
 
@@ -172,6 +175,25 @@ def look_up(loop: str, asks: list[dict[str, Any]], timeout: float = 20.0) -> lis
 
 
 @function
+def search(loop: str, resolver: str, name: str, families: list[int]) -> list[Any]:
+    """Search for a name; return family, addresses and seconds of each answer, or what was raised."""
+
+    async def look() -> list[Any]:
+        began, found = time.monotonic(), []
+        asked = RESOLVERS[resolver]()
+        try:
+            async for answer in lookup_name(asked, name, families):
+                took = time.monotonic() - began
+                found.append([answer.family, list(answer.addresses), took])
+        except OSError as exc:
+            found.append([getattr(exc, "code", ""), str(exc), time.monotonic() - began])
+        return found
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        return runner.run(look())
+
+
+@function
 def interrupted(script: str) -> list[Any]:
     """Run a program here, press Ctrl-C when it says so; return seconds and what it said."""
     with started(
@@ -248,6 +270,23 @@ def compare_hosts(texts: list[str]) -> list[str]:
     return wrong
 
 
+@function
+def misbehave(label: str) -> None:
+    """Have the scripted server do what this label says for every name that has it second."""
+    _second[:] = [label] if label else []
+
+
+_second: list[str] = []
+
+
+def by_second_label(question: Question) -> Iterator[Send | HangUp]:
+    """Answer as the second label says, if the test asked for that."""
+    labels = question.name.lower().split(".")
+    if _second and labels[1:2] == _second:
+        return BEHAVIOURS[_second[0]](question)
+    return script(question)
+
+
 _server: list[Server] = []
 
 
@@ -313,7 +352,7 @@ def main() -> None:
             do(f"mount --bind {path} /etc/{name}")
             stack.callback(do, f"umount -l /etc/{name}")
         if sys.argv[1] == "scripted":
-            _server.append(stack.enter_context(Server(script, port=53)))
+            _server.append(stack.enter_context(Server(by_second_label, port=53)))
         else:
             stack.enter_context(dnsmasq())
         for line in sys.stdin:
