@@ -46,7 +46,6 @@ PACKAGES = {dotted(path) for path in SOURCES if path.name == "__init__.py"}
 LEFT_IN_CIRCLES = {
     ("aioconnect.dialer", "aioconnect.streams"),
     ("aioconnect.dialer", "aioconnect.supervise"),
-    ("aioconnect.resolve", "aioconnect.resolve.aiodns"),
 }
 """Imports that close a circle today: who imports, and what."""
 
@@ -181,11 +180,8 @@ def test_what_is_listed_as_too_long_is(name: str) -> None:
 # Names --------------------------------------------------------------------------------------------
 
 LEFT_WITH_TWO_MEANINGS = {
-    "Outcome": "of a line that is checked; of a query",
     "PROMPT": "how soon a result comes; how soon a query is answered",
-    "Policy": "when to try again; RFC 6724's table",
     "_FAMILIES": "in three orders and with two kinds of words",
-    "_NUMBERS": "options that are numbers; the numbers of c-ares",
 }
 """Names of constants, types and classes that stand for two things today."""
 
