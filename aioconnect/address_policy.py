@@ -33,7 +33,6 @@ True and a :class:`Verdict` that allows are a yes, everything else is a no.
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -288,20 +287,7 @@ def denial(
         words = refusal(policy, NamedEndpoint.of(endpoint, name))
     except OSError as exc:
         return causes.from_exception(exc, stage="policy", address=address, family=family)
-    return None if words is None else denied(words, address=address, family=family)
-
-
-def denied(rule: str, *, address: Any = None, family: int = 0, target: str = "") -> ConnectError:
-    """Build the error for what a policy denies: ``rule`` is why, in its words."""
-    error = causes.from_exception(
-        PermissionError(errno.EACCES, rule),
-        stage="policy",
-        address=address,
-        family=family,
-        target=target,
-    )
-    error.__cause__ = None  # nobody has raised that
-    return error
+    return None if words is None else causes.denied(words, address=address, family=family)
 
 
 def refusal(policy: Callable[[Any], object], endpoint: Endpoint) -> str | None:

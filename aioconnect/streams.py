@@ -233,12 +233,11 @@ def _check_peer(sock: socket.socket, dialer: Dialer) -> None:
     """
     if dialer.address_policy is None and dialer.allowed_names is None:
         return
-    from .address_policy import denied
     from .own_socket import check_peer
 
     try:
         if dialer.allowed_names is not None:
-            raise denied("a socket that has no name", target="sock")
+            raise causes.denied("a socket that has no name", target="sock")
         check_peer(sock, sock.getpeername(), dialer.address_policy)
     except OSError as exc:
         sock.close()

@@ -10,6 +10,7 @@ import asyncio
 import gc
 import os
 import socket
+import sys
 import threading
 import time
 from collections import Counter
