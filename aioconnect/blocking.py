@@ -67,7 +67,8 @@ def connect(
 
     Raises:
         ConnectError: no connection.
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
     """
     dialer = with_options(options)
     driver = PollDriver()
@@ -116,7 +117,8 @@ def sock_connect(
 
     Raises:
         ConnectError: it could not be connected.
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
 
     Source: connect(2).
     """

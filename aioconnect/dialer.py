@@ -303,7 +303,8 @@ class Dialer(Options):
 
         Raises:
             ConnectError: (from the iteration) the policy has stopped.
-            ValueError, TypeError: bad input, before any I/O.
+            InvalidTarget: a target that means nothing, before any I/O.
+            ValueError, TypeError: other bad input, before any I/O.
         """
         from . import retry
         from .supervise import Supervisor
@@ -419,7 +420,8 @@ async def connect(
     Raises:
         ConnectError: no connection; it is also the built-in of its cause
             (``ConnectionRefusedError``, ``TimeoutError``, ``socket.gaierror``, ...).
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
 
     Cancelled, it closes everything that it opened, and ``CancelledError`` comes out.
 

@@ -137,7 +137,7 @@ class InvalidTarget(ConnectError, ValueError):
     """A target that cannot mean anything, or could mean two things: nothing was dialled."""
 
     def __str__(self) -> str:
-        return self.strerror
+        return str(self.strerror)
 
 
 class InvalidAddress(ConnectError):

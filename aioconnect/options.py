@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     from .allowed_names import AllowedNames
     from .errors import ConnectError
     from .events import Event
-    from .handshake import Handshake
     from .proxy import EnvironmentProxies, Proxy
     from .resolve.base import Resolver
     from .retry import Breaker, Budget, Policy
-    from .targets import Endpoint
+    from .targets import Endpoint, Handshake
     from .typed import ConnectOptions, SocketOption, TargetOptions
 
 __all__ = [

@@ -134,6 +134,9 @@ class OwnSocket(Driven):
             and self._address is not None
             and attempt.has_source(self._address)
         )
+        unix = family == socket.AF_UNIX and self._address is not None
+        if unix and attempt.is_other_file(number, self._address):
+            return causes.not_a_socket(address=self._address, family=family)
         return causes.from_errno(
             number, stage=self._stage, address=self._address, family=family, bound=bound
         )
@@ -169,6 +172,7 @@ def check_address(sock: socket.socket, address: Any, policy: Any = None) -> Any:
 
     Raises:
         TypeError, ValueError: it is not of the socket's kind.
+        InvalidTarget: it is of its kind, and means nothing.
         ConnectError: its interface does not exist, or the policy denies it.
     """
     policy = check_policy("address_policy", policy)
@@ -201,7 +205,9 @@ def _plain_address(sock: socket.socket, address: Any) -> Any:
             raise TypeError(f"an address of this socket is a tuple, not {type(address).__name__}")
         target = parse(address)
         if target.name is not None:
-            raise ValueError(f"sock_connect takes a numeric address, not the name {target!r}")
+            raise causes.not_a_target(
+                f"sock_connect takes a numeric address, not the name {target!r}"
+            )
         if target.family == socket.AF_INET6 and isinstance(target.address[3], str):
             try:
                 return attempt.with_scope(target.address)
@@ -214,7 +220,9 @@ def _plain_address(sock: socket.socket, address: Any) -> Any:
         if not isinstance(address, str | bytes):
             raise TypeError(f"the address of a Unix socket is a path, not {type(address).__name__}")
         if not address or (0 in address[1:] if isinstance(address, bytes) else "\0" in address[1:]):
-            raise ValueError("the path of a Unix socket is not empty and has no NUL inside")
+            raise causes.not_a_target(
+                "the path of a Unix socket is not empty and has no NUL inside"
+            )
     return address
 
 

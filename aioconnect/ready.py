@@ -57,7 +57,8 @@ class Patience(retry.Policy):
 
 def _may_come(error: errors.ConnectError) -> bool:
     if isinstance(error, errors.AccessDenied):
-        return error.stage != "policy"  # the program itself forbids the address
+        # The program itself forbids the address, or may not have the option or the local port.
+        return error.stage not in ("policy", "socket", "bind")
     return (
         not retry.hopeless(error)
         or isinstance(error, errors.AddressNotAvailable)
@@ -110,7 +111,8 @@ async def wait_until_ready(
 
     Raises:
         ConnectError: the last error, when the time is up or waiting cannot help.
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
     """
     if "proxy" in options:
         take_proxy(options)

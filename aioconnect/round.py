@@ -174,6 +174,12 @@ class Round:
                 self.lookups.leave(finish=finish)
         return cancelled
 
+    def undo(self) -> None:
+        """Close what was made, if anything was: nobody has taken it."""
+        result, self.result = self.result, None
+        if result is not None:
+            (self._stages[-1].undo if self._stages else io.close)(result)
+
     def _go_on(self, race: Race) -> float | None:
         """Do what the race says, until it says to wait (the instant) or that it is over (None)."""
         clock, options, log = self._driver.clock, self._options, self._log
@@ -313,7 +319,7 @@ class Round:
         race.failed(attempt, now, local)
         self._log.failed(attempt)
         if self._penalise is not None:
-            self._penalise(self._log.attempts[-1])
+            self._penalise(self._log.last())
 
     def _close_all(self, running: list[Attempt], cancelled: list[Attempt]) -> None:
         while running:

@@ -109,7 +109,8 @@ class Rounds:
         if self._permits is None:
             from .permits import Permits
 
-            self._permits = Permits(options.breaker, options.budget, self._driven.text)
+            key = ", ".join([target.text for target in self._log.targets])
+            self._permits = Permits(options.breaker, options.budget, key)
         now = self._driver.clock()
         open_for = self._permits.admit(now)
         if open_for is None:
@@ -178,7 +179,11 @@ class Rounds:
 
         ``first`` says that the first attempt was pending, and was closed.
         """
-        self._leave(finish=False, first=self._first if first else None)
+        try:
+            self._leave(finish=False, first=self._first if first else None)
+        finally:
+            if self._round is not None:
+                self._round.undo()
 
     # A round -------------------------------------------------------------------------------------
 

@@ -154,7 +154,8 @@ async def create_connection(
 
     Raises:
         ConnectError: no connection (``stage`` is ``"tls"`` if it was the handshake that failed).
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
 
     Source: ``asyncio.loop.create_connection``.
     """

@@ -19,46 +19,54 @@ if TYPE_CHECKING:
     from .terms import Cause
 
 _TABLE = kernel.TABLE
-PROXY = others.PROXY
 
 
 def _said(row: Cause, hint: str, **changes: Any) -> Cause:
     """Return a row of the kernel's as a proxy says it."""
-    return row.but(phrase=PROXY.phrase, hint=hint, alone="", speaks=True, **changes)
+    return row.but(phrase=others.PROXY.phrase, hint=hint, alone="", speaks=True, **changes)
 
-
-# What it found out about the target, with the number that the kernel has for it.
-REFUSED = _said(_TABLE["ECONNREFUSED"], "is the server listening on that port?")
-TIMED_OUT = _said(_TABLE["ETIMEDOUT"], "is the target up, and can the proxy reach it?")
-HOST = _said(_TABLE["EHOSTUNREACH"], "can the proxy reach that host?")
-NETWORK = _said(_TABLE["ENETUNREACH"], "can the proxy reach that network?")
-
-# What it does not want.
-CREDENTIALS = _said(
-    _TABLE["EACCES"], "are the proxy's user name and password right?", help=Help.NOTHING
-)
-FORBIDDEN = _said(_TABLE["EACCES"], "do the proxy's rules allow it?")
-REJECTED = PROXY.but(
-    help=Help.OTHER, hint="is it a proxy, and do its rules allow that host and that port?"
-)
-
-# What is no answer of its protocol.
-PROTOCOL = PROXY.but(
-    help=Help.NOTHING,
-    phrase="{words}, from the proxy",
-    hint="does a proxy of that kind listen on that port?",
-)
 
 BY_PROXY: dict[str, tuple[Cause, int | None]] = {
-    "refused": (REFUSED, errno.ECONNREFUSED),
-    "timed_out": (TIMED_OUT, errno.ETIMEDOUT),
-    "host": (HOST, errno.EHOSTUNREACH),
-    "network": (NETWORK, errno.ENETUNREACH),
-    "failed": (PROXY, None),
-    "credentials": (CREDENTIALS, errno.EACCES),
-    "forbidden": (FORBIDDEN, errno.EACCES),
-    "rejected": (REJECTED, None),
-    "protocol": (PROTOCOL, None),
+    # What it found out about the target, with the number that the kernel has for it.
+    "refused": (
+        _said(_TABLE["ECONNREFUSED"], "is the server listening on that port?"),
+        errno.ECONNREFUSED,
+    ),
+    "timed_out": (
+        _said(_TABLE["ETIMEDOUT"], "is the target up, and can the proxy reach it?"),
+        errno.ETIMEDOUT,
+    ),
+    "host": (
+        _said(_TABLE["EHOSTUNREACH"], "can the proxy reach that host?"),
+        errno.EHOSTUNREACH,
+    ),
+    "network": (
+        _said(_TABLE["ENETUNREACH"], "can the proxy reach that network?"),
+        errno.ENETUNREACH,
+    ),
+    "failed": (others.PROXY, None),
+    # What it does not want.
+    "credentials": (
+        _said(_TABLE["EACCES"], "are the proxy's user name and password right?", help=Help.NOTHING),
+        errno.EACCES,
+    ),
+    "forbidden": (_said(_TABLE["EACCES"], "do the proxy's rules allow it?"), errno.EACCES),
+    "rejected": (
+        others.PROXY.but(
+            help=Help.OTHER,
+            hint="is it a proxy, and do its rules allow that host and that port?",
+        ),
+        None,
+    ),
+    # What is no answer of its protocol.
+    "protocol": (
+        others.PROXY.but(
+            help=Help.NOTHING,
+            phrase="{words}, from the proxy",
+            hint="does a proxy of that kind listen on that port?",
+        ),
+        None,
+    ),
 }
 """The row and the number by the word that a handshake has for it."""
 
@@ -70,17 +78,18 @@ OF_HANDSHAKE = {
 }
 """What the kernel says of a connection over which a handshake runs, whoever runs it."""
 
-_TUNNEL = others.DEADLINE.but(
-    phrase="connected to the proxy {at}, but there was no tunnel in {seconds}",
-    hint="does the target answer, and is it a proxy of that kind?",
-)
-_HANDSHAKE = others.DEADLINE.but(
-    phrase="connected to {at}, but the handshake did not finish in {seconds}", hint=_SPEAKS
-)
-DEADLINES = {"proxy": _TUNNEL, "handshake": _HANDSHAKE}
-"""Of a whole call, by the stage in which it came."""
-ATTEMPTS_TIMED_OUT = {
-    stage: row.but(type=errors.AttemptTimedOut, help=Help.SAME | Help.OTHER)
-    for stage, row in DEADLINES.items()
+CALL_LATE = {
+    "proxy": others.DEADLINE.but(
+        phrase="connected to the proxy {at}, but there was no tunnel in {seconds}",
+        hint="does the target answer, and is it a proxy of that kind?",
+    ),
+    "handshake": others.DEADLINE.but(
+        phrase="connected to {at}, but the handshake did not finish in {seconds}", hint=_SPEAKS
+    ),
 }
-"""Of one attempt."""
+"""The deadline of a whole call, by the stage in which it came."""
+ATTEMPT_LATE = {
+    stage: row.but(type=errors.AttemptTimedOut, help=Help.SAME | Help.OTHER)
+    for stage, row in CALL_LATE.items()
+}
+"""The time limit of one attempt."""

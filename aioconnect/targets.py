@@ -21,11 +21,12 @@ from .causes import not_a_target
 from .text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Generator, Sequence
 
 __all__ = [
     "AnyTarget",
     "Endpoint",
+    "Handshake",
     "Target",
     "TargetLike",
     "endpoint",
@@ -36,6 +37,9 @@ __all__ = [
 
 Endpoint: TypeAlias = tuple[int, int, int, str, Any]
 """What ``getaddrinfo`` gives: family, type, protocol, canonical name, sockaddr."""
+
+Handshake: TypeAlias = "Callable[[socket.socket, Endpoint], Generator[int, None, object]]"
+"""What ``handshake=`` takes; :mod:`aioconnect.handshake` says what it does."""
 
 TargetLike: TypeAlias = "str | tuple[str, int] | tuple[str, int, int, int | str]"
 """One target: ``"host:port"``, ``"[v6%scope]:port"``, ``"unix:/path"``, ``"unix:@abstract"``, a
@@ -124,15 +128,6 @@ class Target:
 
     def __repr__(self) -> str:
         return f"<Target {self.text}>"
-
-
-def text_of(targets: Sequence[Target]) -> str:
-    """Return what is dialled, for a person: of many targets the first few."""
-    if len(targets) == 1:
-        return targets[0].text
-    texts = [target.text for target in targets[:_NAMED]]
-    more = len(targets) - len(texts)
-    return ", ".join(texts) + (f" and {more} more" if more > 0 else "")
 
 
 def shown(target: object) -> str:
@@ -264,7 +259,7 @@ def _beside(host: str) -> str:
 
 def _parse_tuple(target: tuple[Any, ...]) -> Target:
     if len(target) not in (3, 4):
-        raise not_a_target(f"a target tuple has two to four elements, not {len(target)}")
+        raise ValueError(f"a target tuple has two to four elements, not {len(target)}")
     host: str = target[0]
     port, flowinfo, scope = (*target[1:], 0)[:3]
     parsed = parse_host(host, port)

@@ -17,12 +17,11 @@ if TYPE_CHECKING:
     from .address_policy import AddressPolicyLike
     from .dialer import Dialer
     from .events import Event
-    from .handshake import Handshake
     from .many import AnyTarget, ConnectMany
     from .proxy import Proxy
     from .resolve.base import Resolver
     from .retry import Breaker, Budget, PolicyLike
-    from .targets import Endpoint, TargetLike
+    from .targets import Endpoint, Handshake, TargetLike
 
     LocalAddress: TypeAlias = tuple[str, int] | str
     SocketOption: TypeAlias = tuple[int, int, int | bytes]

@@ -10,34 +10,23 @@ import asyncio
 import gc
 import os
 import socket
-import stat
-import sys
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import hypothesis  # loaded before gc.freeze: its plug-in looks at its referrers
 import pytest
-import uvloop
 
 from aioconnect.resolve import loop_thread
 
 from .support import sweep
+from .support.account import descriptors
 from .support.children import ROOT, give_default_signals
+from .support.loops import LOOPS
 from .support.needs import check, need
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "asyncio": asyncio.SelectorEventLoop,
-    "uvloop": uvloop.new_event_loop,
-}
-
-
-# libuv opens its process-wide signal pipe with the first loop, and keeps it.
-uvloop.new_event_loop().close()
-
 
 give_default_signals()
 
@@ -109,20 +98,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section("skipped, by reason")
         for reason, number in reasons.most_common():
             terminalreporter.line(f"{number:5} {reason}")
-
-
-def descriptors() -> dict[int, tuple[int, int]]:
-    """Return every open descriptor of this process with its device and inode."""
-    found = {}
-    for name in os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd"):
-        try:
-            status = os.fstat(int(name))
-        except OSError:
-            continue  # the descriptor of the listing itself
-        if stat.S_ISDIR(status.st_mode):
-            continue
-        found[int(name)] = (status.st_dev, status.st_ino)
-    return found
 
 
 @pytest.fixture(scope="session", autouse=True)

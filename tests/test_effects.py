@@ -18,9 +18,9 @@ from aioconnect.handshake import send_all
 from aioconnect.keywords import OPTIONS
 from aioconnect.resolve import Answer, StaticResolver
 
-from .conftest import descriptors
-from .net import black_hole, listen, refusing
+from .support.account import descriptors
 from .support.scripted import good, scripted
+from .support.servers import black_hole, listen, refusing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterator

@@ -34,11 +34,14 @@ from aioconnect.many.room import CATCH_UP, LEAST_PAUSE, MAX_DELAYED, Pace
 from aioconnect.poller import SLOTS
 from aioconnect.resolve import Answer, StaticResolver
 
-from .conftest import LOOPS
-from .net import black_hole, few_descriptors, listen, namespace, refusing
-from .steps import GRACE, KINDS, NAME, Slow, Steps, drain, no_warnings, slow, without_collector
 from .support import children
+from .support.account import no_warnings, without_collector
+from .support.limits import few_descriptors
+from .support.loops import GRACE, KINDS, LOOPS, Steps
 from .support.needs import needs
+from .support.networks import namespace
+from .support.servers import NAME, black_hole, drain, listen, refusing
+from .support.sockets import Slow, slow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -1598,7 +1601,9 @@ class Refusing:
         self.made[port] = self.made.get(port, 0) + 1
         numbers = self.numbers.get(port)
         if numbers and (number := numbers.pop(0)):
-            raise OSError(number, "as it was told")
+            # Of a factory EADDRNOTAVAIL may mean anything: it says what it means.
+            kind = aioconnect.PortsExhausted if number == errno.EADDRNOTAVAIL else OSError
+            raise kind(number, "as it was told")
         return socket.socket(*endpoint[:3])
 
 

@@ -32,8 +32,8 @@ from aioconnect.keywords import OPTIONS
 from aioconnect.options import _ELSEWHERE, Options
 from aioconnect.proxy import EnvironmentProxies
 
-from .conftest import descriptors
-from .net import refusing
+from .support.account import descriptors
+from .support.servers import refusing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

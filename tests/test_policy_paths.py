@@ -21,8 +21,8 @@ import aioconnect.blocking
 from aioconnect import AddressPolicy, Dialer, Verdict
 from aioconnect.resolve import Answer, Cache, StaticResolver
 
-from .net import listen
 from .support.scripted import good, scripted
+from .support.servers import listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

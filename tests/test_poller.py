@@ -23,9 +23,10 @@ import pytest
 import aioconnect
 from aioconnect import ConnectError, poller, wait
 
-from .conftest import LOOPS, descriptors
-from .net import black_hole, listen, refusing
-from .steps import Slow, Steps, drain, polled, slow, without_collector
+from .support.account import descriptors, polled, without_collector
+from .support.loops import LOOPS, Steps
+from .support.servers import black_hole, drain, listen, refusing
+from .support.sockets import Slow, slow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

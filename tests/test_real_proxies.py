@@ -23,8 +23,9 @@ from aioconnect import (
 )
 from aioconnect.resolve import StaticResolver
 
-from .conftest import LOOPS, descriptors
-from .net import APIS, Api
+from .support.account import descriptors
+from .support.apis import APIS, Api
+from .support.loops import LOOPS
 from .support.needs import needs
 from .support.proxies import BANNER, PROXIES, REAL, SERVER, ProxyHost, proxy_host
 

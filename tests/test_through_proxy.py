@@ -35,8 +35,8 @@ from aioconnect.handshake import recv_exactly, send_all
 from aioconnect.handshake.proxy_protocol import send_proxy_v2
 from aioconnect.resolve import Answer, StaticResolver
 
-from .conftest import descriptors
-from .net import APIS, Api, black_hole, refusing
+from .support.account import descriptors
+from .support.apis import APIS, Api
 from .support.scripted import (
     BANNER,
     READ,
@@ -51,6 +51,7 @@ from .support.scripted import (
     scripted,
     silent,
 )
+from .support.servers import black_hole, refusing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

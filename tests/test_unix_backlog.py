@@ -19,7 +19,8 @@ import pytest
 import aioconnect
 from aioconnect import BacklogFull, ConnectError, ConnectionRefused, Help, PathNotFound
 
-from .net import APIS, Api, full_backlog, listen, refusing
+from .support.apis import APIS, Api
+from .support.servers import full_backlog, listen, refusing
 from .support.threads import later
 
 if TYPE_CHECKING:

@@ -13,18 +13,17 @@ the attempt and of the call.  When the attempt is cancelled or out of time the g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
 from socket import MSG_PEEK, socket
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
 from .. import causes
-from ..targets import Endpoint
+from ..targets import Handshake
 from ..wait import READ, WRITE
 
-__all__ = ["READ", "WRITE", "Handshake", "Hidden", "peek", "recv_exactly", "send_all"]
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
-Handshake: TypeAlias = Callable[[socket, Endpoint], Generator[int, None, object]]
-"""What ``handshake=`` takes."""
+__all__ = ["READ", "WRITE", "Handshake", "Hidden", "peek", "recv_exactly", "send_all"]
 
 
 class Hidden:

@@ -23,7 +23,7 @@ __all__ = ["send_proxy_v2"]
 
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 _PROXY = 0x21  # version 2, command PROXY
-_FAMILIES = {socket.AF_INET: 0x11, socket.AF_INET6: 0x21}  # TCP over IPv4, TCP over IPv6
+_TRANSPORTS = {socket.AF_INET: 0x11, socket.AF_INET6: 0x21}  # TCP over IPv4, TCP over IPv6
 
 
 def send_proxy_v2(source: tuple[str, int], destination: tuple[str, int]) -> Handshake:
@@ -45,7 +45,7 @@ def send_proxy_v2(source: tuple[str, int], destination: tuple[str, int]) -> Hand
 
 
 def _header(source: tuple[str, int], destination: tuple[str, int]) -> bytes:
-    for family, code in _FAMILIES.items():
+    for family, code in _TRANSPORTS.items():
         try:
             hosts = b"".join(socket.inet_pton(family, host) for host, _ in (source, destination))
         except OSError:

@@ -25,7 +25,7 @@ __all__ = ["tunnel"]
 _VERSION = 5
 _CONNECT = 1
 _NO_AUTHENTICATION, _PASSWORD, _NONE_ACCEPTABLE = 0, 2, 0xFF
-_IPV4, _NAME, _IPV6 = 1, 3, 4
+_TYPE_IPV4, _TYPE_NAME, _TYPE_IPV6 = 1, 3, 4
 
 _REPLIES = {
     1: ("failed", "general failure"),
@@ -72,10 +72,10 @@ def tunnel(sock: socket.socket, proxy: Proxy, host: str, port: int) -> Generator
         cause, text = _REPLIES.get(reply, ("failed", f"SOCKS reply {reply}"))
         raise causes.from_proxy(cause, text, status=reply)
     # The address that the proxy dials from is of no use here.
-    if kind == _NAME:
+    if kind == _TYPE_NAME:
         (length,) = yield from recv_exactly(sock, 1)
-    elif kind in (_IPV4, _IPV6):
-        length = 4 if kind == _IPV4 else 16
+    elif kind in (_TYPE_IPV4, _TYPE_IPV6):
+        length = 4 if kind == _TYPE_IPV4 else 16
     else:
         raise causes.from_proxy("protocol", f"address type {kind} in the answer")
     yield from recv_exactly(sock, length + 2)
@@ -86,13 +86,13 @@ def _password(user: bytes, password: bytes) -> Hidden:
 
 
 def _destination(host: str) -> bytes:
-    for kind, family in ((_IPV4, socket.AF_INET), (_IPV6, socket.AF_INET6)):
+    for kind, family in ((_TYPE_IPV4, socket.AF_INET), (_TYPE_IPV6, socket.AF_INET6)):
         try:
             return bytes((kind,)) + socket.inet_pton(family, host)
         except OSError:
             continue
     name = host.encode("ascii")
-    return bytes((_NAME, len(name))) + name
+    return bytes((_TYPE_NAME, len(name))) + name
 
 
 def _no_socks() -> ConnectError:

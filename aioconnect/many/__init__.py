@@ -96,7 +96,7 @@ def connect_many(
 
     Raises:
         ValueError, TypeError: bad options, before any I/O.  A target that cannot be parsed does
-            not end the run: it is a result with an ``invalid_argument`` error.
+            not end the run: it is a result with an :class:`~aioconnect.InvalidTarget`.
 
     Want of descriptors, buffers or local ports never fails a target: fewer are kept in flight
     for a while (an event, :class:`~aioconnect.events.SlowedDown`), and it is tried again.

@@ -17,7 +17,9 @@ import aioconnect.blocking
 from aioconnect import Dialer, events, retry
 from aioconnect.resolve import Answer, Cache, StaticResolver
 
-from ..net import APIS, Api, black_hole, few_descriptors, listen, refusing
+from ..support.apis import APIS, Api
+from ..support.limits import few_descriptors
+from ..support.servers import black_hole, listen, refusing
 from ..support.threads import later
 
 if TYPE_CHECKING:

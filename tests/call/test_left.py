@@ -20,7 +20,7 @@ import aioconnect.blocking
 from aioconnect import ConnectError, events, retry
 from aioconnect.resolve import Answer
 
-from ..net import black_hole, listen, refusing
+from ..support.servers import black_hole, listen, refusing
 from ..support.threads import later
 
 

@@ -18,9 +18,10 @@ from ..support.virtual import NUMBERS
 from .running import run
 
 AFTER = st.floats(0.1, 3.0).map(lambda seconds: round(seconds, 3))
+TAKE_TIME = sorted(NUMBERS.keys() - {"no-descriptor"})  # that is known before anything waits
 ENDINGS = st.one_of(
     st.just("never"),
-    st.builds("{} {}".format, st.sampled_from(sorted(NUMBERS)), AFTER),
+    st.builds("{} {}".format, st.sampled_from(TAKE_TIME), AFTER),
     st.builds("connects {}".format, AFTER),
 )
 PEER = st.lists(ENDINGS, min_size=1, max_size=4).map(", ".join)

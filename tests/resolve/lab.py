@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aioconnect.resolve import AiodnsResolver, Cache, SystemResolver
 
-from ..conftest import LOOPS
 from ..support import children
 from ..support.children import PATIENCE, ROOT, started
+from ..support.loops import LOOPS
 from ..support.needs import need
 from .behaviours import script
 from .dns import Server

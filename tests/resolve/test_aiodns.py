@@ -21,8 +21,9 @@ from aioconnect import errors
 from aioconnect.about import DISTRIBUTION
 from aioconnect.resolve import AiodnsResolver, Answer, StaticResolver, aiodns, cares, queries
 
-from ..conftest import LOOPS, descriptors
 from ..support import children
+from ..support.account import descriptors
+from ..support.loops import LOOPS
 from .behaviours import OTHER4, V4, V6, script
 from .dns import AAAA, A, Question, Send, Server, address, reply
 from .lab import ROOT

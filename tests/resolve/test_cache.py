@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from aioconnect import errors
 from aioconnect.resolve import Answer, Cache, StaticResolver, cache, threads
 
-from ..conftest import LOOPS
+from ..support.loops import LOOPS
 from .test_threads import V4, V6, Heard
 
 NONAME, AGAIN = socket.EAI_NONAME, socket.EAI_AGAIN

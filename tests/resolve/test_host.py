@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..conftest import LOOPS
+from ..support.loops import LOOPS
 from ..support.needs import needs
 from .lab import RESOLV_CONF, Ask, Lab
 

@@ -15,7 +15,7 @@ from aioconnect import errors
 from aioconnect.resolve import Answer, SystemResolver, default, system
 from aioconnect.resolve.threads import Lookups
 
-from ..conftest import LOOPS
+from ..support.loops import LOOPS
 from .test_threads import V4, V6, Libc, libc, until
 
 __all__ = ["libc"]

@@ -20,8 +20,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..net import Namespace
+from . import children
 from .needs import need
+from .networks import Namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,23 +185,22 @@ class ProxyHost:
         ]
         command = " && ".join([*mounts, "exec " + proxy.command.replace("{}", str(path))])
         said = self._directory / f"{name}.out"
-        with self.far.inside(), said.open("wb") as out:
-            process = subprocess.Popen(
-                ["unshare", "--mount", "sh", "-c", command],
-                stdout=out,
-                stderr=out,
-                stdin=subprocess.DEVNULL,
+        with self.far.inside(), said.open("wb") as out, ExitStack() as stack:
+            process = stack.enter_context(
+                children.started(
+                    ["unshare", "--mount", "sh", "-c", command],
+                    stdout=out,
+                    stderr=out,
+                    stdin=subprocess.DEVNULL,
+                )
             )
-        try:
+            ends = stack.pop_all()
+        with ends:
             assert self._listens(process, proxy), f"{proxy.command}: {said.read_text()}"
-            yield
-        finally:
-            process.terminate()
             try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                yield
+            finally:
+                process.terminate()
 
     def _listens(self, process: subprocess.Popen[bytes], proxy: RealProxy) -> bool:
         for _ in range(400):
@@ -215,13 +215,16 @@ class ProxyHost:
     @contextmanager
     def _serve(self) -> Iterator[int]:
         """Run the server at server.test, whose descriptors are not ours; give its port."""
-        with self.far.inside():
-            process = subprocess.Popen(
-                [sys.executable, "-c", _SERVER, SERVER],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+        with self.far.inside(), ExitStack() as stack:
+            process = stack.enter_context(
+                children.started(
+                    [sys.executable, "-c", _SERVER, SERVER],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                )
             )
-        with process:
+            ends = stack.pop_all()
+        with ends:
             assert process.stdin is not None
             assert process.stdout is not None
             try:
