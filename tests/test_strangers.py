@@ -17,9 +17,9 @@ import aioconnect.blocking
 from aioconnect import AddressPolicy, Dialer
 from aioconnect.resolve import AiodnsResolver, Answer, Cache
 
-from .net import listen
 from .resolve.conftest import pycares_thread  # noqa: F401  # a fixture
 from .resolve.dns import AAAA, A, Question, Send, Server, address, reply
+from .support.servers import listen
 from .test_targets import HOSTILE
 
 if TYPE_CHECKING:
@@ -157,6 +157,40 @@ async def test_a_name_with_6300_addresses(retry: int | None) -> None:
     assert max(turns) <= 64
     assert len(raised.value.attempts) <= 64
     assert len(str(raised.value)) < 2000
+
+
+@pytest.mark.parametrize("denied", [True, False], ids=["denied", "refused"])
+async def test_a_list_of_thousands_leaves_the_loop_its_turns(denied: bool) -> None:
+    """No more than 64 attempts that end at once in one turn of the loop."""
+    asked = 0
+    turns: list[int] = []
+    over = False
+
+    async def tick() -> None:
+        while not over:
+            before = asked
+            await asyncio.sleep(0)
+            turns.append(asked - before)
+
+    def policy(endpoint: aioconnect.NamedEndpoint) -> bool:
+        nonlocal asked
+        asked += 1
+        return not denied
+
+    with listen() as taken:
+        port = taken.getsockname()[1]
+    targets: list[aioconnect.TargetLike] = [
+        (f"127.1.{number >> 8}.{number & 255}", port) for number in range(2000)
+    ]
+    ticking = asyncio.create_task(tick())
+    with pytest.raises(aioconnect.ConnectError) as raised:
+        await aioconnect.connect(targets, address_policy=policy, timeout=20)
+    over = True
+    await ticking
+    assert asked == raised.value.count == 2000
+    assert max(turns) <= 64
+    assert len(raised.value.attempts) == 64
+    assert len(str(raised.value)) < 1000
 
 
 async def test_a_plugged_in_resolver_with_addresses_that_are_none(listener: socket.socket) -> None:
