@@ -300,7 +300,7 @@ def denied(rule: str, *, address: Any = None, family: int = 0, target: str = "")
         family=family,
         target=target,
     )
-    error.__cause__ = None  # nobody has raised that
+    error.__cause__, error.__suppress_context__ = None, False  # nobody has raised that
     return error
 
 
