@@ -287,7 +287,20 @@ def denial(
         words = refusal(policy, NamedEndpoint.of(endpoint, name))
     except OSError as exc:
         return causes.from_exception(exc, stage="policy", address=address, family=family)
-    return None if words is None else causes.denied(words, address=address, family=family)
+    return None if words is None else denied(words, address=address, family=family)
+
+
+def denied(rule: str, *, address: Any = None, family: int = 0, target: str = "") -> ConnectError:
+    """Build the error for what a policy denies: ``rule`` is why, in its words."""
+    error = causes.from_exception(
+        PermissionError(errno.EACCES, rule),
+        stage="policy",
+        address=address,
+        family=family,
+        target=target,
+    )
+    error.__cause__, error.__suppress_context__ = None, False  # nobody has raised that
+    return error
 
 
 def refusal(policy: Callable[[Any], object], endpoint: Endpoint) -> str | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
-from .causes import name_denied
+from .address_policy import denied
 from .targets import parse
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class AllowedNames:
     def denial(self, target: Target) -> ConnectError | None:
         """Return None if a target is allowed, else the error; of a proxy's it is the target."""
         rule = self.refusal(target.meant)
-        return None if rule is None else name_denied(rule, target=target.text)
+        return None if rule is None else denied(rule, target=target.text)
 
     def refusal(self, target: Target) -> str | None:
         """Return None if a target is allowed, else why it is not."""

@@ -361,20 +361,6 @@ def not_a_target(words: str) -> ConnectError:
     return error
 
 
-def denied(rule: str, *, address: Any = None, family: int = 0, target: str = "") -> ConnectError:
-    """Build the error for what an address policy denies: ``rule`` is why, in its words."""
-    error = _make(others.FORBIDDEN, errno.EACCES, "policy", address, family, target=target)
-    error._words, error._speaks = rule, True
-    return error
-
-
-def name_denied(rule: str, *, target: str) -> ConnectError:
-    """Build the error for a target that is not among the allowed names."""
-    error = _make(others.FORBIDDEN_NAME, errno.EACCES, "policy", target=target)
-    error._words, error._speaks = rule, True
-    return error
-
-
 def lost(target: str, stopped: str, retry_after: float | None) -> ConnectError:
     """Build the error for a supervised connection that was lost and is not dialled again."""
     error = _make(kernel.RESET, errno.ECONNRESET, "connect", target=target)

@@ -237,7 +237,7 @@ def _check_peer(sock: socket.socket, dialer: Dialer) -> None:
 
     try:
         if dialer.allowed_names is not None:
-            raise causes.denied("a socket that has no name", target="sock")
+            raise denied("a socket that has no name", target="sock")
         check_peer(sock, sock.getpeername(), dialer.address_policy)
     except OSError as exc:
         sock.close()
