@@ -301,6 +301,7 @@ def denied(rule: str, *, address: Any = None, family: int = 0, target: str = "")
         target=target,
     )
     error.__cause__ = None  # nobody has raised that
+    error.__suppress_context__ = False
     return error
 
 

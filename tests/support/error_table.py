@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aioconnect import errors
+from aioconnect.address_policy import denied
 from aioconnect.causes import (
     circuit_open,
     closed_early,
@@ -21,7 +22,6 @@ from aioconnect.causes import (
     from_errno,
     from_exception,
     from_proxy,
-    name_denied,
     not_a_socket,
     not_a_target,
     timed_out,
@@ -209,7 +209,7 @@ MAKERS: dict[str, Callable[[], ConnectError]] = {
     "not a socket": lambda: not_a_socket(address="/etc", family=socket.AF_UNIX),
     "not a target": lambda: not_a_target("'db' has no port"),
     "breaker": lambda: circuit_open("db.internal:5432", 2.5),
-    "a name": lambda: name_denied("no rule allows 'db.internal'", target="db.internal:5432"),
+    "a name": lambda: denied("no rule allows 'db.internal'", target="db.internal:5432"),
 }
 """The causes that are no number of the kernel's."""
 
