@@ -44,7 +44,7 @@ class Log:
         self._debug = debug
         self.observed = debug or hook is not None
         self._entries: tuple[AttemptFailed, ...] = ()
-        self._unwritten: tuple[Attempt, ...] = ()
+        self._unwritten: Any = ()  # of this round; a list from the first one
 
     @property
     def attempts(self) -> tuple[AttemptFailed, ...]:
@@ -55,15 +55,27 @@ class Log:
         """
         if self._unwritten:
             unwritten, self._unwritten = self._unwritten, ()
-            for attempt in unwritten:
-                self._entries += (self._written(attempt),)
+            entries = [
+                each if type(each) is AttemptFailed else self._written(each) for each in unwritten
+            ]
+            self._entries = (*self._entries, *entries)
         return self._entries
 
     def failed(self, attempt: Attempt) -> None:
         """Record a failed attempt of this round."""
-        self._unwritten += (attempt,)
+        if self._unwritten:
+            self._unwritten.append(attempt)
+        else:
+            self._unwritten = [attempt]
         if self.observed:
-            self.emit(self.attempts[-1])
+            self.emit(self.last())
+
+    def last(self) -> AttemptFailed:
+        """Return the entry of the attempt that has just failed."""
+        last: Any = self._unwritten[-1]
+        if type(last) is not AttemptFailed:
+            last = self._unwritten[-1] = self._written(last)
+        return last  # type: ignore[no-any-return]
 
     def add(self, entry: AttemptFailed) -> None:
         """Record a failure that is no attempt: a policy's own, say."""

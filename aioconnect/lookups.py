@@ -137,7 +137,6 @@ class Name:
         "asked",
         "awaited",
         "endpoints",
-        "error",
         "failures",
         "group",
         "index",
@@ -152,7 +151,6 @@ class Name:
         self.answers: list[Answer] = []
         self.endpoints: Sequence[Endpoint] = ()
         self.failures: list[AttemptFailed] = []
-        self.error: BaseException | None = None
         self.ticket: Any = None
 
 
@@ -197,7 +195,7 @@ class Lookups:
         self._started = started
         self._log = log
         self._arrange = arrange
-        self.names: list[Name] = []
+        self.names: dict[Name, None] = {}
 
     def begin(self, race: Race) -> None:
         """Offer what is known; begin to look up the rest."""
@@ -212,12 +210,10 @@ class Lookups:
             elif (endpoints := _at_hand(target, options)) is not None:
                 race.offer(index, self._arranged(endpoints, self._started), self._started)
             else:
-                self._ask(
-                    [
-                        Name(index, asked, _families(asked, target, options))
-                        for asked in target.names
-                    ]
-                )
+                group = [
+                    Name(index, asked, _families(asked, target, options)) for asked in target.names
+                ]
+                self._ask(group, race)
 
     def _deny(self, index: int, target: Target, error: ConnectError, race: Race) -> None:
         """Take in that a target may not even be asked for."""
@@ -226,22 +222,25 @@ class Lookups:
         name = Name(index, target, ())
         name.group = ()
         name.failures.append(failed)
-        self.names.append(name)
+        self.names[name] = None
         if self._log.observed:
             self._log.emit(failed)
         race.offer(index, (), now)
 
-    def _ask(self, group: Sequence[Name]) -> None:
+    def _ask(self, group: Sequence[Name], race: Race) -> None:
         for name in group:
             name.group = group
-            self.names.append(name)
+            self.names[name] = None
             if self._log.observed:
                 for family in name.awaited:
                     self._emit(events.LookupStarted, name, family)
             resolver, families = _resolver(self._options), tuple(name.awaited)
-            name.ticket = self._driver.look_up(
-                self._driven, name, resolver, name.asked.host, families
-            )
+            try:
+                name.ticket = self._driver.look_up(
+                    self._driven, name, resolver, name.asked.host, families
+                )
+            except OSError as exc:  # no descriptor to be woken by, say
+                self.answered(name, exc, race)
 
     def answered(self, name: Name, answer: Answer | BaseException | None, race: Race) -> None:
         """Take in an answer, or the end of a look-up, and offer what is known now.
@@ -342,7 +341,7 @@ class Lookups:
 
     def leave(self, *, finish: bool) -> None:
         """Wait for no look-up any more; with ``finish`` they may go on for the cache's sake."""
-        names, self.names = self.names, []
+        names, self.names = self.names, {}
         tickets = [name.ticket for name in names if name.ticket is not None]
         if not tickets:
             return

@@ -76,11 +76,7 @@ class PollDriver:
         from .resolve.threads import submit_name
 
         if self._pipe is None:
-            try:
-                self._open_pipe()
-            except OSError as exc:  # no descriptor left: the look-up has failed
-                driven.put((asked, exc))
-                return None
+            self._open_pipe()
 
         def put(answer: Answer | BaseException | None) -> None:  # in the resolver's thread
             with self._lock:

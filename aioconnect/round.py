@@ -319,7 +319,7 @@ class Round:
         race.failed(attempt, now, local)
         self._log.failed(attempt)
         if self._penalise is not None:
-            self._penalise(self._log.attempts[-1])
+            self._penalise(self._log.last())
 
     def _close_all(self, running: list[Attempt], cancelled: list[Attempt]) -> None:
         while running:

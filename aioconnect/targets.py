@@ -62,6 +62,9 @@ _MAX_NAME = 253
 """Bytes of a name without its final dot.  A host with more characters is refused before a codec
 sees it, whose time may grow with the square of the length."""
 
+_NAMED = 8
+"""How many targets of a list a text names."""
+
 _KEPT = len("unix:") + 108
 """Characters of a text that is parsed once for many calls.  A Unix socket's path has at most 108
 bytes; a longer one can never be connected, and a stranger's is not kept."""
@@ -125,6 +128,29 @@ class Target:
 
     def __repr__(self) -> str:
         return f"<Target {self.text}>"
+
+
+def text_of(targets: Sequence[Target]) -> str:
+    """Return what is dialled, for a person: of many targets the first few."""
+    if len(targets) == 1:
+        return targets[0].text
+    texts = [target.text for target in targets[:_NAMED]]
+    more = len(targets) - len(texts)
+    return ", ".join(texts) + (f" and {more} more" if more > 0 else "")
+
+
+def shown(target: object) -> str:
+    """Write what was given as a target: bounded, and without what may be a password in it."""
+    if isinstance(target, str):
+        _, at, host = target.rpartition("@")
+        return f"'{safe(f'***@{host}' if at and not target.startswith('unix:') else target)}'"
+    if isinstance(target, tuple | list):
+        texts = [shown(each) for each in target[:_NAMED]]
+        more = ["..."] if len(target) > _NAMED else []
+        inside = ", ".join(texts + more)
+        return f"[{inside}]" if isinstance(target, list) else f"({inside})"
+    small = isinstance(target, int) and abs(target) < 2**64  # Python refuses to write large ones
+    return repr(target) if small else type(target).__name__
 
 
 def parse_all(

@@ -558,6 +558,9 @@ class Answer:
 
     allowed = True
 
+    def __repr__(self) -> str:
+        return "Answer()"  # the same in each worker: it names a test
+
 
 def never() -> Any:
     """Return what an asynchronous policy gives when it is called."""

@@ -21,8 +21,8 @@ from aioconnect.resolve import Answer
 from aioconnect.targets import parse
 
 from .conftest import descriptors
-from .net import listen
 from .support.scripted import good, scripted
+from .support.servers import listen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

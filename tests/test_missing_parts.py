@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from .support import children
-from .support.servers import black_hole, listen
 
 WITHOUT_SSL = """
 import sys
@@ -36,32 +35,6 @@ asyncio.run(main())
 """
 
 
-WITHOUT_POLL = """
-import select
-del select.poll
-if hasattr(select, "epoll"):
-    del select.epoll
-import sys
-from aioconnect import blocking
-
-answers, hole = ("127.0.0.1", int(sys.argv[1])), (sys.argv[2], int(sys.argv[3]))
-blocking.connect(*answers, timeout=5).close()
-try:
-    blocking.connect(*hole, timeout=5)
-except RuntimeError as error:
-    print(error)
-"""
-
-
-def test_without_poll_a_wait_says_that_it_is_missing() -> None:
-    """As eventlet leaves it: what connects at once needs none, and nothing is left open."""
-    with listen() as server, black_hole() as hole:
-        arguments = [str(server.getsockname()[1]), *map(str, hole)]
-        done = children.run([sys.executable, "-W", "error", "-c", WITHOUT_POLL, *arguments])
-    assert done.stderr == ""
-    assert done.stdout.startswith("select.poll is missing, without which nothing can be waited for")
-
-
 def test_without_ssl_everything_but_tls_works() -> None:
     """On a Python that was built without OpenSSL; TLS is refused before anything is opened."""
     done = children.run([sys.executable, "-W", "error", "-c", WITHOUT_SSL])
@@ -74,7 +47,7 @@ import select
 del select.poll, select.epoll  # as eventlet does
 import asyncio, os, socket
 import aioconnect, aioconnect.blocking
-from tests.steps import slow
+from tests.support.sockets import slow
 
 async def main(port):
     (await aioconnect.connect("127.0.0.1", port, timeout=5)).close()
@@ -94,7 +67,7 @@ with socket.create_server(("127.0.0.1", 0)) as server:
 
 
 def test_without_poll_a_loop_waits_and_a_blocking_call_says_what_it_lacks() -> None:
-    """What does not have to wait connects all the same."""
-    done = children.run([sys.executable, "-c", WITHOUT_POLL])
+    """As eventlet leaves it: what connects at once needs none, and nothing is left open."""
+    done = children.run([sys.executable, "-W", "error", "-c", WITHOUT_POLL])
     assert done.stderr == ""
-    assert "select.poll is missing" in done.stdout
+    assert done.stdout.startswith("select.poll is missing, without which nothing can be waited for")

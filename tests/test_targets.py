@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import aioconnect
 import aioconnect.blocking
 from aioconnect.about import DISTRIBUTION
-from aioconnect.targets import Target, parse, parse_all, parse_host
+from aioconnect.targets import Target, parse, parse_all, parse_host, shown, text_of
 
 from .support import children
 from .support.account import descriptors, without_collector
@@ -129,6 +129,40 @@ def test_what_strangers_name_is_not_kept() -> None:
     finally:
         tracemalloc.stop()
     assert kept < 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        ("db.test:80", "'db.test:80'"),
+        (f"user:{SECRET}@db.test:80", "'***@db.test:80'"),
+        (f"user:{SECRET}@p@db.test:80", "'***@db.test:80'"),
+        ("unix:@name", "'unix:@name'"),
+        ("unix:/a@b", "'unix:/a@b'"),
+        ((f"user:{SECRET}@db.test", 80), "('***@db.test', 80)"),
+        ([f"u:{SECRET}@a:1", ("b", 2)], "['***@a:1', ('b', 2)]"),
+        ([f"u:{SECRET}@a:1"] * 1000, f"[{', '.join([repr('***@a:1')] * 8)}, ...]"),
+        ("a" * 1_000_000, f"'{'a' * 97}...'"),
+        (("\u202e\x1b", 2**100_000, -1), r"('\u202e\x1b', int, -1)"),
+        (b"bytes:80", "bytes"),
+        (None, "NoneType"),
+    ],
+)
+def test_what_was_given_is_shown_without_a_password(target: object, text: str) -> None:
+    """In few printable words, whatever it is."""
+    said = shown(target)
+    assert said == text
+    assert said.isascii()
+    assert said.isprintable()
+    assert len(said) < 1000
+
+
+def test_of_many_targets_a_text_names_eight() -> None:
+    """Which is what errors, log lines and breakers have."""
+    targets = parse_all([f"host-{number}.test:80" for number in range(10_000)])
+    assert text_of(targets[:1]) == "host-0.test:80"
+    assert text_of(targets[:8]) == ", ".join(f"host-{number}.test:80" for number in range(8))
+    assert text_of(targets) == f"{text_of(targets[:8])} and 9992 more"
 
 
 # What is refused ----------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def connect_many(
         take_proxy(options)
     dialer = Dialer(**options, timeout=target_timeout)
     if isinstance(targets, str | bytes) or not isinstance(targets, Iterable | AsyncIterable):
-        raise TypeError(f"targets is an iterable of targets, not {targets!r}")
+        raise TypeError(f"targets is an iterable of targets, not {type(targets).__name__}")
     check_count("burst", burst)
     return ConnectMany(
         dialer,

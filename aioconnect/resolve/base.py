@@ -164,7 +164,8 @@ def lookup_name(
         the iterator ends has no address either.
 
     Raises:
-        OSError: the search found no address at all, whatever was yielded before.
+        OSError: the search found no address at all, or a family may have some: it could not be
+            asked for.
         TypeError: the resolver returned something else than answers.
 
     Iterate to the end, or close it: until then the search goes on.
@@ -222,7 +223,7 @@ async def _by_family(
     finally:
         for task in tasks:
             task.cancel()
-    if not found:
+    if errors and (not found or _telling(most_telling(errors)) < _ABSENT):
         raise most_telling(errors)
 
 
@@ -253,13 +254,17 @@ def most_telling(errors: Sequence[OSError]) -> OSError:
     return min(errors, key=_telling)
 
 
+_ABSENT = 3
+"""What errors tell least, which say that there is no such address."""
+
+
 def _telling(error: OSError) -> int:
     if not isinstance(error, socket.gaierror):
         return 0
     if error.errno == socket.EAI_NONAME:
-        return 4
+        return _ABSENT + 1
     if error.errno == EAI_NODATA:
-        return 3
+        return _ABSENT
     return 1 if error.errno == socket.EAI_MEMORY else 2
 
 
