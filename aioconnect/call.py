@@ -22,11 +22,7 @@ from .round import WATCHED
 from .rounds import Rounds
 from .spans import first_wait
 from .stages import StageSpec
-<<<<<<< HEAD
-from .text import format_targets
-=======
 from .targets import text_of
->>>>>>> policy
 from .wait import WRITE
 
 if TYPE_CHECKING:
@@ -106,14 +102,7 @@ class Call(Driven):
     @property
     def text(self) -> str:
         """What is dialled, for a person."""
-<<<<<<< HEAD
-        targets = self._targets
-        if len(targets) == 1:
-            return targets[0].text
-        return format_targets([target.text for target in targets])
-=======
         return text_of(self._targets)
->>>>>>> policy
 
     @property
     def won(self) -> tuple[Target, Any]:

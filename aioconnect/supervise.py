@@ -15,11 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import causes, engine, errors, events, poller, retry
 from .log import emit, logger
-<<<<<<< HEAD
-from .text import format_targets
-=======
 from .targets import text_of
->>>>>>> policy
 
 if TYPE_CHECKING:
     import socket
@@ -65,13 +61,8 @@ class Supervisor:
         self._policy = policy
         self._healthy_after = healthy_after
         self._wake_interval = wake_interval
-<<<<<<< HEAD
-        names = [target.text for target in targets]
-        self._key = ", ".join(names)  # of the budget
-        self._text = format_targets(names)
-=======
-        self._key = text_of(targets)
->>>>>>> policy
+        self._key = ", ".join([target.text for target in targets])  # of the budget
+        self._text = text_of(targets)
         self._sock: socket.socket | None = None
         self._alarm = poller.Alarm()
         self._machine: retry.Supervision | None = None
