@@ -130,15 +130,6 @@ class Target:
         return f"<Target {self.text}>"
 
 
-def text_of(targets: Sequence[Target]) -> str:
-    """Return what is dialled, for a person: of many targets the first few."""
-    if len(targets) == 1:
-        return targets[0].text
-    texts = [target.text for target in targets[:_NAMED]]
-    more = len(targets) - len(texts)
-    return ", ".join(texts) + (f" and {more} more" if more > 0 else "")
-
-
 def shown(target: object) -> str:
     """Write what was given as a target: bounded, and without what may be a password in it."""
     if isinstance(target, str):

@@ -1601,7 +1601,7 @@ class Refusing:
         self.made[port] = self.made.get(port, 0) + 1
         numbers = self.numbers.get(port)
         if numbers and (number := numbers.pop(0)):
-            # A factory says what it means: EADDRNOTAVAIL of a source is no want of a port.
+            # Of a factory EADDRNOTAVAIL may mean anything: it says what it means.
             kind = aioconnect.PortsExhausted if number == errno.EADDRNOTAVAIL else OSError
             raise kind(number, "as it was told")
         return socket.socket(*endpoint[:3])

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 import aioconnect
 import aioconnect.blocking
 from aioconnect.about import DISTRIBUTION
-from aioconnect.targets import Target, parse, parse_all, parse_host, shown, text_of
+from aioconnect.targets import Target, parse, parse_all, parse_host, shown
+from aioconnect.text import format_targets
 
 from .support import children
 from .support.account import descriptors, without_collector
@@ -160,9 +161,14 @@ def test_what_was_given_is_shown_without_a_password(target: object, text: str) -
 def test_of_many_targets_a_text_names_eight() -> None:
     """Which is what errors, log lines and breakers have."""
     targets = parse_all([f"host-{number}.test:80" for number in range(10_000)])
-    assert text_of(targets[:1]) == "host-0.test:80"
-    assert text_of(targets[:8]) == ", ".join(f"host-{number}.test:80" for number in range(8))
-    assert text_of(targets) == f"{text_of(targets[:8])} and 9992 more"
+    assert format_targets([each.text for each in targets[:1]]) == "host-0.test:80"
+    assert format_targets([each.text for each in targets[:8]]) == ", ".join(
+        f"host-{number}.test:80" for number in range(8)
+    )
+    assert (
+        format_targets([each.text for each in targets])
+        == f"{format_targets([each.text for each in targets[:8]])} and 9992 more"
+    )
 
 
 # What is refused ----------------------------------------------------------------------------------
