@@ -22,7 +22,7 @@ from .round import WATCHED
 from .rounds import Rounds
 from .spans import first_wait
 from .stages import StageSpec
-from .targets import text_of
+from .text import format_targets
 from .wait import WRITE
 
 if TYPE_CHECKING:
@@ -102,7 +102,10 @@ class Call(Driven):
     @property
     def text(self) -> str:
         """What is dialled, for a person."""
-        return text_of(self._targets)
+        targets = self._targets
+        if len(targets) == 1:
+            return targets[0].text
+        return format_targets([target.text for target in targets])
 
     @property
     def won(self) -> tuple[Target, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import causes, retry
 from .errors import AttemptFailed, ConnectError, Help
-from .targets import text_of
+from .text import format_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -129,6 +129,6 @@ class Retrying:
 
 def _own_failure(exc: OSError, log: Log, now: float) -> AttemptFailed:
     """Return the entry of the log for a policy that has failed itself."""
-    text = text_of(log.targets)
+    text = format_targets([target.text for target in log.targets])
     error = causes.from_exception(exc, stage="wait", target=text, said_by="hook")
     return AttemptFailed(now, text, error, now, round=log.round)

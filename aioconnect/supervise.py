@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import causes, engine, errors, events, poller, retry
 from .log import emit, logger
-from .targets import text_of
+from .text import format_targets
 
 if TYPE_CHECKING:
     import socket
@@ -61,8 +61,9 @@ class Supervisor:
         self._policy = policy
         self._healthy_after = healthy_after
         self._wake_interval = wake_interval
-        self._key = ", ".join([target.text for target in targets])  # of the budget
-        self._text = text_of(targets)
+        names = [target.text for target in targets]
+        self._key = ", ".join(names)  # of the budget
+        self._text = format_targets(names)
         self._sock: socket.socket | None = None
         self._alarm = poller.Alarm()
         self._machine: retry.Supervision | None = None

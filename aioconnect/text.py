@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MOST_TARGETS = 8
+"""How many targets a text names; it says how many more there are."""
 
 _OPTION_PREFIXES = {
     int(socket.SOL_SOCKET): "SO_",
@@ -42,6 +48,13 @@ def format_address(address: Any) -> str:
     if isinstance(address, tuple) and len(address) >= 2:
         return f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"
     return f"unix:{host}" if isinstance(address, str | bytes) and host else host
+
+
+def format_targets(targets: Sequence[str]) -> str:
+    """Join what was dialled: ``a:80, b:80``, at most eight and how many more."""
+    more = len(targets) - MOST_TARGETS
+    shown = ", ".join(targets[:MOST_TARGETS])
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def format_option(option: Any) -> str:
