@@ -95,6 +95,22 @@ async def test_waiting_until_ready_does_not_wait_for_an_option() -> None:
                     )
 
 
+@needs("root")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"socket_options": [(socket.SOL_SOCKET, socket.SO_MARK, 1)]},
+        {"local_addr": ("127.0.0.1", 80)},
+    ],
+    ids=["option", "port"],
+)
+async def test_waiting_until_ready_does_not_wait_for_a_privilege(options: Any) -> None:
+    """Nor for a local port that this user may not have."""
+    with listen() as server, other_user(), pytest.raises(aioconnect.AccessDenied):
+        async with asyncio.timeout(30):
+            await aioconnect.wait_until_ready(server.getsockname(), timeout=60, **options)
+
+
 APPLY = {
     "IPv4": [(IPV6, socket.IPV6_TCLASS, 0x20), (IP, socket.IP_TOS, 0x20)],
     "IPv6": [(IPV6, socket.IPV6_TCLASS, 0x20), (IP, socket.IP_TTL, 9)],
