@@ -233,6 +233,7 @@ def _check_peer(sock: socket.socket, dialer: Dialer) -> None:
     """
     if dialer.address_policy is None and dialer.allowed_names is None:
         return
+    from .address_policy import denied
     from .own_socket import check_peer
 
     try:

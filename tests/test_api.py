@@ -246,7 +246,7 @@ FLOORS = [
         *("address_policy", "address_rules", "allowed_names", "networks", "special_addresses"),
     },
     {"race", "retry", "instants", "spans"},
-    {"driver", "attempt", "handshake", "stages", "own_socket", "wait", "resolve"},
+    {"driver", "attempt", "fresh", "handshake", "stages", "own_socket", "wait", "resolve"},
     {"call", "rounds", "round", "lookups", "log", "permits", "retrying"},
     {"engine", "poller", "polling"},
     {"blocking", "dialer", "streams", "many", "ready", "supervise"},
