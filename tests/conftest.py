@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 import hypothesis  # loaded before gc.freeze: its plug-in looks at its referrers
@@ -30,6 +30,9 @@ from .support.needs import check, need
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+QUICK_ROWS = 4
+"""How many rows of a test ``make quick`` tries."""
+
 give_default_signals()
 
 if not os.access(ROOT, os.W_OK):  # where Hypothesis would keep its examples
@@ -42,7 +45,12 @@ def pytest_report_header() -> str:
     return "sweeps: whole" if sweep.WHOLE else f"sweeps: the sample of seed {sweep.SEED}"
 
 
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what ``make quick`` asks for."""
+    parser.addoption("--quick", action="store_true", help="each quick test, with a few of its rows")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse a need that is not in the vocabulary, also where its test does not run.
 
     Whatever needs something is for the environments of ``.ci/environment`` too.
@@ -51,6 +59,19 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
         for name in _needs(item):
             check(name)
             item.add_marker("environment")
+    if config.getoption("--quick"):
+        quick = _quick(items)
+        config.hook.pytest_deselected(items=[item for item in items if item not in quick])
+        items[:] = [item for item in items if item in quick]
+
+
+def _quick(items: Sequence[pytest.Item]) -> set[pytest.Item]:
+    """Return what takes little time on any machine, with a sample of its rows if they are many."""
+    rows = defaultdict(list)
+    for item in items:
+        if not any(item.get_closest_marker(mark) for mark in ("slow", "environment")):
+            rows[item.nodeid.partition("[")[0]].append(item)
+    return {item for of_one in rows.values() for item in sweep.sample(of_one, QUICK_ROWS)}
 
 
 @pytest.hookimpl(tryfirst=True)
