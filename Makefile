@@ -52,6 +52,7 @@ sweep: python-is-that-of-the-venv $(VENV)/.group-test ## the long sweeps, whole,
 lint: python-is-that-of-the-venv $(VENV)/.group-lint ## ruff: rules, format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@$(BIN)/python -m tests.registries
 
 typing: python-is-that-of-the-venv $(VENV)/.group-typing ## mypy and pyright
 	$(BIN)/mypy

@@ -25,14 +25,15 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from . import causes, wait
-from .driver import WRITE
+from .via import Tunnelled
+from .wait import WRITE
 
 if TYPE_CHECKING:
     from .errors import ConnectError
     from .options import Options
     from .race import Attempt
-    from .targets import Endpoint
-    from .terms import Stage
+    from .targets import Endpoint, Target
+    from .terms import SaidBy, Stage
 
 __all__ = [
     "AGAIN",
@@ -41,8 +42,10 @@ __all__ = [
     "PENDING",
     "begin",
     "close",
+    "connect_own",
     "error_of",
     "finish",
+    "is_other_file",
     "with_scope",
 ]
 
@@ -69,13 +72,16 @@ _IP_BIND_ADDRESS_NO_PORT = 24  # ip(7); the socket module has no name for it bef
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-def begin(endpoint: Endpoint, options: Options, tries: int = 1) -> tuple[int, Any]:
+def begin(
+    endpoint: Endpoint, options: Options, tries: int = 1, target: Target | None = None
+) -> tuple[int, Any]:
     """Make a fresh socket and begin to connect it to an address.
 
     Args:
         endpoint: what to dial.
         options: the address policy, factory, socket options and local address are used.
         tries: how many sockets this attempt has had, this one included.
+        target: what was looked up, for the address policy.
 
     Returns:
         ``(CONNECTED, socket)`` or ``(PENDING, socket)``, and the socket is the caller's;
@@ -95,20 +101,10 @@ def begin(endpoint: Endpoint, options: Options, tries: int = 1) -> tuple[int, An
             if not _NONBLOCK:
                 sock.setblocking(False)
         else:
-            stage = "policy"
-            if options.address_policy is not None:
-                options.address_policy((family, kind, proto, "", address))
-            stage = "socket"
-            if options.socket_factory is None:
-                sock = socket.socket(family, kind | _NONBLOCK, proto)
-                sock.setblocking(False)
-            else:
-                sock = _from_factory((family, kind, proto, "", address), options)
-            for option in options.socket_options:
-                sock.setsockopt(*option)
-            if options.local_addr is not None:
-                stage = "bind"
-                _bind(sock, family, options.local_addr)
+            made = _custom_socket(endpoint, (family, kind, proto, "", address), options, target)
+            if not isinstance(made, socket.socket):
+                return FAILED, made
+            sock = made
         stage = "connect"
         number = sock.connect_ex(address)
         if number in UNDERWAY and SECOND_LOOK:
@@ -214,6 +210,20 @@ def with_scope(address: Any) -> Any:
         raise OSError(errno.ENODEV, "No such device") from None
 
 
+def connect_own(sock: socket.socket, address: Any) -> tuple[int, bool]:
+    """Connect the caller's own socket, and look once more at once.
+
+    Returns:
+        As connect(2) says it, 0 for connected; and whether a connect was pending already, perhaps
+        to somewhere else.
+    """
+    number = sock.connect_ex(address)
+    already = number == errno.EALREADY
+    if number in UNDERWAY and SECOND_LOOK and not already:
+        number = look_again(sock, int(sock.family), address, number)
+    return number, already
+
+
 def look_again(sock: socket.socket, family: int, address: Any, number: int) -> int:
     """Ask once more, right after EINPROGRESS: 0 if connected, else as ``connect`` says.
 
@@ -243,6 +253,16 @@ def has_source(address: Any) -> bool:
             return probe.connect_ex(address) != errno.EADDRNOTAVAIL
     except OSError:
         return True
+
+
+def is_other_file(number: int, address: Any) -> bool:
+    """Whether a Unix path was refused because something else than a socket is there (unix(7))."""
+    if number != errno.ECONNREFUSED or address[:1] in ("\0", b"\0"):
+        return False
+    try:
+        return not stat.S_ISSOCK(os.stat(address).st_mode)
+    except OSError:  # it is gone
+        return False
 
 
 _paths: dict[int, tuple[Any, str, int, int]] = {}
@@ -280,6 +300,88 @@ def _proved(sock: socket.socket) -> int:
     return 0
 
 
+def _custom_socket(
+    given: Endpoint, endpoint: Endpoint, options: Options, target: Target | None
+) -> socket.socket | ConnectError:
+    """Make a socket as the caller wants it: policy, factory, socket options, local address.
+
+    Args:
+        given: what is dialled.
+        endpoint: the same with its scope as a number.
+        options: the caller's.
+        target: what the endpoint is an address of, for the policy.
+
+    Returns:
+        The socket, or what one of these refused, and who.
+    """
+    family, kind, proto, _, _ = endpoint
+    address = given[4]
+    stage: Stage = "policy"
+    said_by: SaidBy = "hook"
+    about: Any = None
+    sock: socket.socket | None = None
+    try:
+        if options.address_policy is not None:
+            denied = _denied(given, endpoint[4], options, target)
+            if denied is not None:
+                return denied
+        stage = "socket"
+        if options.socket_factory is None:
+            said_by = "kernel"
+            sock = socket.socket(family, kind | _NONBLOCK, proto)
+            sock.setblocking(False)
+        else:
+            sock = _from_factory(endpoint, options)
+        said_by = "option"
+        for about in options.socket_options:
+            if _applies(about, family, kind):
+                sock.setsockopt(*about)
+        if options.local_addr is not None:
+            stage, said_by = "bind", "kernel"
+            about = next((each for of, each in options.local_addr if of == family), None)
+            _bind(sock, family, about)
+    except OSError as exc:
+        if sock is not None:
+            close(sock)
+        return causes.from_exception(
+            exc, stage=stage, address=address, family=family, said_by=said_by, about=about
+        )
+    except BaseException:
+        if sock is not None:
+            close(sock)
+        raise
+    return sock
+
+
+def _applies(option: Any, family: int, kind: int) -> bool:
+    """Whether a socket of this family and type can have an option of that level.
+
+    One list of options serves the addresses of both families, and Unix sockets.
+    """
+    level = option[0]
+    if level == socket.IPPROTO_IPV6:
+        return family == _AF_INET6
+    if level == socket.IPPROTO_IP:
+        return family == socket.AF_INET
+    if level == _TCP:
+        return family in _INET and kind == socket.SOCK_STREAM
+    return True
+
+
+def _denied(
+    endpoint: Endpoint, address: Any, options: Options, target: Target | None
+) -> ConnectError | None:
+    """Ask the policy about an address, and about the one to which a tunnel leads."""
+    policy, denial = options.address_policy, options.denial
+    assert policy is not None
+    if isinstance(endpoint, Tunnelled) and endpoint.destination is not None:
+        error = denial(policy, endpoint.destination, None if target is None else target.meant.name)
+        if error is not None:
+            return error
+    name = None if target is None else target.dialled.name
+    return denial(policy, (*endpoint[:4], address), name)
+
+
 def _from_factory(endpoint: Any, options: Options) -> socket.socket:
     assert options.socket_factory is not None
     sock = options.socket_factory(endpoint)
@@ -294,15 +396,13 @@ def _from_factory(endpoint: Any, options: Options) -> socket.socket:
     return sock
 
 
-def _bind(sock: socket.socket, family: int, local_addr: Any) -> None:
-    for local_family, address in local_addr:
-        if local_family == family:
-            if family in _INET:
-                sock.bind(_ready_to_bind(sock, family, address))
-            else:
-                _bind_path(sock, address)
-            return
-    raise OSError(errno.EAFNOSUPPORT, "local_addr has no address of this family")
+def _bind(sock: socket.socket, family: int, address: Any) -> None:
+    if address is None:
+        raise OSError(errno.EAFNOSUPPORT, "local_addr has no address of this family")
+    if family in _INET:
+        sock.bind(_ready_to_bind(sock, family, address))
+    else:
+        _bind_path(sock, address)
 
 
 def _ready_to_bind(sock: socket.socket, family: int, address: Any) -> Any:
@@ -346,9 +446,11 @@ def _cause(
     dialled: tuple[int, Any, Endpoint], options: Options, stage: Stage, cause: OSError | int
 ) -> Any:
     """Return the errno if it says all, else the error."""
-    if type(cause) is int and cause in causes.PLAIN:
-        return cause
     family, numeric, endpoint = dialled
+    if type(cause) is int and cause in causes.PLAIN:
+        if family == _AF_UNIX and is_other_file(cause, numeric):
+            return causes.not_a_socket(address=endpoint[4], family=family)
+        return cause
     number = cause if isinstance(cause, int) else cause.errno
     bound = options.local_addr is not None
     if number == errno.EADDRNOTAVAIL and stage == "connect" and family == _AF_INET6 and not bound:

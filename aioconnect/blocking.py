@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import signatures
 from .call import Call
-from .dialer import check_family, with_options
+from .dialer import reached, with_options
 from .own_socket import OwnSocket, check_address
 from .polling import PollDriver
 from .targets import parse_all
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Unpack
 
+    from .address_policy import AddressPolicyLike
     from .options import ConnectOptions
     from .targets import TargetLike
 
@@ -55,7 +56,9 @@ def connect(
         interleave: addresses of the first family that come first (default 1).
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
-        address_policy: called with each 5-tuple before it is dialled (default None).
+        address_policy: which addresses may be dialled (default None).
+        allowed_names: the targets that may be looked up and dialled (default None).
+        proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
         handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
@@ -64,11 +67,12 @@ def connect(
 
     Raises:
         ConnectError: no connection.
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
     """
     dialer = with_options(options)
     driver = PollDriver()
-    call = Call(driver, check_family(parse_all(target, port), dialer), dialer)
+    call = Call(driver, reached(parse_all(target, port), dialer), dialer)
     driver.drive(call)
     if call.error is not None:
         raise call.take_error()
@@ -94,7 +98,13 @@ def connect_wait(sock: socket.socket, *, timeout: float | None = None) -> None:
     _wait_for(sock, None, timeout)
 
 
-def sock_connect(sock: socket.socket, address: Any, *, timeout: float | None = None) -> None:
+def sock_connect(
+    sock: socket.socket,
+    address: Any,
+    *,
+    timeout: float | None = None,
+    address_policy: AddressPolicyLike | None = None,
+) -> None:
     """Connect the caller's own socket to one numeric address, and block until it is done.
 
     As :func:`aioconnect.sock_connect`; the socket may be blocking, and is left as it was.
@@ -103,15 +113,17 @@ def sock_connect(sock: socket.socket, address: Any, *, timeout: float | None = N
         sock: the caller's socket; never closed here.
         address: a numeric socket address, or a path.
         timeout: seconds; None waits as long as the kernel does.
+        address_policy: as for :func:`aioconnect.connect`; what it denies is not dialled.
 
     Raises:
         ConnectError: it could not be connected.
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
 
     Source: connect(2).
     """
     check_socket(sock)
-    address = check_address(sock, address)
+    address = check_address(sock, address, address_policy)
     before = sock.gettimeout()
     if before == 0 or sock.fileno() == -1:
         _wait_for(sock, address, timeout)

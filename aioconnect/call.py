@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from . import attempt as io
 from . import causes, lookups
-from .driver import WRITE, Driven
+from .driver import Driven
+from .handshake.tunnel import tunnel
 from .log import logger
-from .race import first_wait
 from .round import WATCHED
 from .rounds import Rounds
-from .stages import Stage
+from .spans import first_wait
+from .stages import StageSpec
+from .text import format_targets
+from .wait import WRITE
 
 if TYPE_CHECKING:
     import socket
@@ -80,7 +83,7 @@ class Call(Driven):
         driver: Driver,
         targets: Sequence[Target],
         options: Options,
-        stages: Sequence[Stage] = (),
+        stages: Sequence[StageSpec] = (),
     ) -> None:
         self.result: Any = None
         self.error: ConnectError | None = None
@@ -102,15 +105,14 @@ class Call(Driven):
         targets = self._targets
         if len(targets) == 1:
             return targets[0].text
-        return ", ".join([target.text for target in targets])
+        return format_targets([target.text for target in targets])
 
     @property
     def won(self) -> tuple[Target, Any]:
         """The target and the address that the result is connected to."""
-        try:
-            return self._won
-        except AttributeError:  # there were no rounds: the first attempt has succeeded
-            return self._targets[0], self._endpoints[0][4]
+        won: tuple[Target, Any] | None = getattr(self, "_won", None)
+        # Without rounds it was the first attempt that has succeeded.
+        return (self._targets[0], self._endpoints[0][4]) if won is None else won
 
     def round_failed(self, failures: Sequence[AttemptFailed]) -> bool:
         """Return True if a round does not count; the call then waits for ``resume``.
@@ -149,11 +151,15 @@ class Call(Driven):
         if driver.world is not None:
             options = self._options = driver.world.within(options)
         debug = logger.isEnabledFor(_DEBUG)
-        if (debug or options.hooked) and not self._admitted(options, debug):
-            return self._follow(None)
+        if debug or options.hooked:
+            if not self._admitted(options, debug):
+                return self._follow(None)
+            if options.allowed_names is not None and lookups.some_denied(targets, options):
+                assert self._rounds is not None
+                return self._follow(self._rounds.begin())
         target = targets[0]
         endpoints: Sequence[Endpoint] | None
-        if target.family and len(targets) == 1:
+        if not target.needs_lookup and len(targets) == 1:
             endpoints = target.endpoints(options.type)
         else:
             endpoints = lookups.known(targets, options)
@@ -163,7 +169,7 @@ class Call(Driven):
         self._endpoints = endpoints
         if self._rounds is not None:
             self._rounds.first_started(endpoints[0])
-        outcome, what = io.begin(endpoints[0], options)
+        outcome, what = io.begin(endpoints[0], options, 1, target)
         if outcome == _CONNECTED and not self._stages and self._rounds is None:
             self.result = what
             return None
@@ -219,7 +225,9 @@ class Call(Driven):
     def _admitted(self, options: Options, debug: bool) -> bool:
         """Get ready for whoever observes or is asked; False if a breaker is open."""
         if options.handshake is not None:
-            self._stages = (Stage("handshake", options.handshake), *self._stages)
+            self._stages = (StageSpec("handshake", options.handshake), *self._stages)
+        if options.proxy is not None:
+            self._stages = (StageSpec("proxy", tunnel, sole=True), *self._stages)
         return self._make_rounds(debug).admitted()
 
     def _settle(self, outcome: int, what: Any) -> float | None:

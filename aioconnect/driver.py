@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from .options import Options
     from .resolve.base import Resolver
 
-__all__ = ["READ", "WRITE", "Driven", "Driver", "World"]
-
-READ, WRITE = 1, 4
-"""What a socket is watched for: POLLIN and POLLOUT, which epoll(7) calls by the same numbers."""
+__all__ = ["Driven", "Driver", "World"]
 
 
 class World(Protocol):

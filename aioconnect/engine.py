@@ -19,15 +19,18 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
+    from .address_policy import AddressPolicyLike
     from .options import Options
     from .poller import Poller
-    from .stages import Stage
+    from .stages import StageSpec
     from .targets import Target
 
 __all__ = ["connect_wait", "dial", "sock_connect"]
 
 
-async def dial(targets: Sequence[Target], options: Options, stages: Sequence[Stage] = ()) -> Call:
+async def dial(
+    targets: Sequence[Target], options: Options, stages: Sequence[StageSpec] = ()
+) -> Call:
     """Connect to one of the targets.
 
     Args:
@@ -132,7 +135,13 @@ async def connect_wait(sock: socket.socket, *, timeout: float | None = None) -> 
     await drive(OwnSocket(poller, sock, None, timeout), poller)
 
 
-async def sock_connect(sock: socket.socket, address: Any, *, timeout: float | None = None) -> None:
+async def sock_connect(
+    sock: socket.socket,
+    address: Any,
+    *,
+    timeout: float | None = None,
+    address_policy: AddressPolicyLike | None = None,
+) -> None:
     """Connect the caller's own non-blocking socket to one numeric address.
 
     As ``loop.sock_connect``, but: no name is ever looked up, an IPv6 scope id is kept, a full
@@ -146,6 +155,7 @@ async def sock_connect(sock: socket.socket, address: Any, *, timeout: float | No
         address: a numeric socket address: ``(host, port)``, ``(host, port, flowinfo, scope_id)``,
             or a path (``str`` or ``bytes``, abstract with a leading NUL).
         timeout: seconds; None waits as long as the kernel does.
+        address_policy: as for :func:`aioconnect.connect`; what it denies is not dialled.
 
     Raises:
         ConnectError: it could not be connected.
@@ -157,6 +167,6 @@ async def sock_connect(sock: socket.socket, address: Any, *, timeout: float | No
     check_socket(sock)
     if sock.fileno() != -1 and sock.gettimeout() != 0:
         raise ValueError("the socket is blocking: call setblocking(False) first")
-    address = check_address(sock, address)
+    address = check_address(sock, address, address_policy)
     poller = of(asyncio.get_running_loop())
     await drive(OwnSocket(poller, sock, address, timeout), poller)

@@ -30,6 +30,9 @@ class Waits(Protocol):
     slot: Any
     """Where the instant is kept; None if there is none.  Only this file looks at it."""
 
+    def wake(self) -> None:
+        """Be told that the instant has come."""
+
 
 class Instants:
     """The instants of many who wait, each for one."""

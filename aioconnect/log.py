@@ -55,10 +55,10 @@ class Log:
         """
         if self._unwritten:
             unwritten, self._unwritten = self._unwritten, ()
-            entries = [*self._entries]
-            for each in unwritten:
-                entries.append(each if type(each) is AttemptFailed else self._written(each))
-            self._entries = tuple(entries)
+            entries = [
+                each if type(each) is AttemptFailed else self._written(each) for each in unwritten
+            ]
+            self._entries = (*self._entries, *entries)
         return self._entries
 
     def failed(self, attempt: Attempt) -> None:

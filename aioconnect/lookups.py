@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from . import causes, events
 from .errors import AttemptFailed, Help
+from .race import interleaved
+from .via import Via
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .driver import Driven, Driver
+    from .errors import ConnectError
     from .log import Log
     from .options import Options
     from .race import Race
@@ -34,23 +37,49 @@ def known(targets: Sequence[Target], options: Options) -> Sequence[Endpoint] | N
 
     For several targets there is one address of each: then none of them is a name.
     """
-    if len(targets) == 1 and not targets[0].family:
+    if len(targets) == 1 and targets[0].needs_lookup:
         return _at_hand(targets[0], options)
     endpoints: list[Endpoint] = []
     for target in targets:
-        if not target.family:
+        if target.needs_lookup:
             return None
         endpoints += target.endpoints(options.type)
     return endpoints
 
 
+def some_denied(targets: Sequence[Target], options: Options) -> bool:
+    """Whether a target is not among the allowed names."""
+    names = options.allowed_names
+    return names is not None and any(names.refusal(target.meant) for target in targets)
+
+
 def _at_hand(target: Target, options: Options) -> Sequence[Endpoint] | None:
     floor = _resolving or _load(target.text)
-    families = (options.family,) if options.family else _BOTH
-    answers = floor.at_hand(_resolver(options), target.host, families)
-    if answers is None:
-        return None
-    return floor.arranged(answers, target.port, options.type)  # type: ignore[no-any-return]
+    found = []
+    for name in target.names:
+        families = _families(name, target, options)
+        answers = floor.at_hand(_resolver(options), name.host, families)
+        if answers is None:
+            return None
+        found.append(floor.arranged(answers, name.port, options.type))
+    return _join(target, found, options)
+
+
+def _families(name: Target, target: Target, options: Options) -> Sequence[int]:
+    """Return the families to ask for: the one that is wanted is that of what is dialled."""
+    if options.family and not (isinstance(target, Via) and name is target.behind):
+        return (options.family,)
+    return _BOTH
+
+
+def _join(
+    target: Target, found: Sequence[Sequence[Endpoint]], options: Options
+) -> Sequence[Endpoint]:
+    """Return what to dial, of what was found for each name of a target."""
+    if len(found) == 2:  # behind a proxy the families alternate as they would without
+        proxies, destinations = found
+        found = proxies, interleaved(destinations, options.interleave)
+    return target.join(found, options.type)
 
 
 class _Floor:
@@ -103,10 +132,21 @@ def forget(name: str, options: Options) -> None:
 class Name:
     """What is known of one name in this round."""
 
-    __slots__ = ("answers", "awaited", "endpoints", "failures", "index", "ticket")
+    __slots__ = (
+        "answers",
+        "asked",
+        "awaited",
+        "endpoints",
+        "failures",
+        "group",
+        "index",
+        "ticket",
+    )
 
-    def __init__(self, index: int, families: Sequence[int]) -> None:
+    def __init__(self, index: int, asked: Target, families: Sequence[int]) -> None:
         self.index = index
+        self.asked = asked  # what the resolver is asked for
+        self.group: Sequence[Name] = (self,)  # all names of the target; empty once all is offered
         self.awaited = list(families)
         self.answers: list[Answer] = []
         self.endpoints: Sequence[Endpoint] = ()
@@ -155,32 +195,52 @@ class Lookups:
         self._started = started
         self._log = log
         self._arrange = arrange
-        self.names: dict[int, Name] = {}
+        self.names: dict[Name, None] = {}
 
     def begin(self, race: Race) -> None:
         """Offer what is known; begin to look up the rest."""
         options = self._options
-        families = (options.family,) if options.family else _BOTH
+        names = options.allowed_names
         for index, target in enumerate(self._targets):
-            if target.name is None:
+            denied = None if names is None else names.denial(target)
+            if denied is not None:
+                self._deny(index, target, denied, race)
+            elif not target.needs_lookup:
                 race.offer(index, target.endpoints(options.type), self._started)
             elif (endpoints := _at_hand(target, options)) is not None:
                 race.offer(index, self._arranged(endpoints, self._started), self._started)
             else:
-                self._ask(Name(index, families), target, race)
+                group = [
+                    Name(index, asked, _families(asked, target, options)) for asked in target.names
+                ]
+                self._ask(group, race)
 
-    def _ask(self, name: Name, target: Target, race: Race) -> None:
-        self.names[name.index] = name
+    def _deny(self, index: int, target: Target, error: ConnectError, race: Race) -> None:
+        """Take in that a target may not even be asked for."""
+        now = self._started
+        failed = AttemptFailed(now, target.text, error, now, 0, self._log.round)
+        name = Name(index, target, ())
+        name.group = ()
+        name.failures.append(failed)
+        self.names[name] = None
         if self._log.observed:
-            for family in name.awaited:
-                self._emit(events.LookupStarted, target, family)
-        assert target.name is not None
-        try:
-            name.ticket = self._driver.look_up(
-                self._driven, name, _resolver(self._options), target.name, tuple(name.awaited)
-            )
-        except OSError as exc:  # no descriptor to be woken by, say
-            self.answered(name, exc, race)
+            self._log.emit(failed)
+        race.offer(index, (), now)
+
+    def _ask(self, group: Sequence[Name], race: Race) -> None:
+        for name in group:
+            name.group = group
+            self.names[name] = None
+            if self._log.observed:
+                for family in name.awaited:
+                    self._emit(events.LookupStarted, name, family)
+            resolver, families = _resolver(self._options), tuple(name.awaited)
+            try:
+                name.ticket = self._driver.look_up(
+                    self._driven, name, resolver, name.asked.host, families
+                )
+            except OSError as exc:  # no descriptor to be woken by, say
+                self.answered(name, exc, race)
 
     def answered(self, name: Name, answer: Answer | BaseException | None, race: Race) -> None:
         """Take in an answer, or the end of a look-up, and offer what is known now.
@@ -188,11 +248,9 @@ class Lookups:
         Raises:
             Exception: what a caller's resolver raised, if it is no ``OSError``.
         """
-        if self.names.get(name.index) is not name:
+        if name not in self.names:
             return  # it was asked for another round, and comes late
-        target = self._targets[name.index]
         now = self._driver.clock()
-        complete = not name.awaited
         if answer is None or isinstance(answer, BaseException):
             self._ended(name, answer, now)
         else:
@@ -200,11 +258,13 @@ class Lookups:
             name.answers.append(answer)
             if answer.addresses:
                 assert _resolving is not None
-                name.endpoints = _resolving.arranged(name.answers, target.port, self._options.type)
+                name.endpoints = _resolving.arranged(
+                    name.answers, name.asked.port, self._options.type
+                )
                 if self._log.observed:
                     self._emit(
                         events.LookupSucceeded,
-                        target,
+                        name,
                         answer.family,
                         addresses=answer.addresses,
                         source=answer.source,
@@ -212,8 +272,22 @@ class Lookups:
                     )
             else:
                 self._failed(name, answer.family, _no_data(), now)
-        if not complete:
-            race.offer(name.index, self._arranged(name.endpoints, now), now, name.awaited)
+        if name.group:
+            self._offer(name, race, now)
+
+    def _offer(self, name: Name, race: Race, now: float) -> None:
+        """Offer what is known now of a name's target."""
+        group = name.group
+        awaited: Sequence[int] = name.awaited
+        if len(group) > 1:  # one that is unknown leaves nothing to be awaited of the others
+            unknown = not all(each.endpoints or each.awaited for each in group)
+            awaited = () if unknown else [each for one in group for each in one.awaited]
+        target = self._targets[name.index]
+        endpoints = _join(target, [each.endpoints for each in group], self._options)
+        if not awaited:
+            for each in group:
+                each.group = ()
+        race.offer(name.index, self._arranged(endpoints, now), now, awaited)
 
     def _ended(self, name: Name, error: BaseException | None, now: float) -> None:
         """Take in that a look-up has ended: what has no answer has no address."""
@@ -233,8 +307,9 @@ class Lookups:
             exc,
             stage="resolve",
             target=target.text,
-            address=target.name,
+            address=name.asked.host,
             elapsed=now - self._started,
+            said_by="kernel" if self._options.resolver is None else "hook",
         )
         name.failures.append(
             AttemptFailed(
@@ -244,18 +319,18 @@ class Lookups:
                 self._started,
                 0,
                 self._log.round,
-                target.name,
+                name.asked.host,
                 family,
                 "resolve",
             )
         )
         if self._log.observed:
-            self._emit(events.LookupFailed, target, family, error=error)
+            self._emit(events.LookupFailed, name, family, error=error)
 
     def failures(self, now: float, deadline: float) -> list[AttemptFailed]:
         """Return the failed look-ups that matter: that a name lacks one family is no news."""
         found: list[AttemptFailed] = []
-        for name in self.names.values():
+        for name in self.names:
             for family in name.awaited if now >= deadline else ():
                 self._failed(name, family, LookupTimedOut(), now)
             if not name.endpoints:
@@ -267,7 +342,7 @@ class Lookups:
     def leave(self, *, finish: bool) -> None:
         """Wait for no look-up any more; with ``finish`` they may go on for the cache's sake."""
         names, self.names = self.names, {}
-        tickets = [name.ticket for name in names.values() if name.ticket is not None]
+        tickets = [name.ticket for name in names if name.ticket is not None]
         if not tickets:
             return
         # A resolver that can forget is one that keeps what it learns.
@@ -280,8 +355,9 @@ class Lookups:
     def _arranged(self, endpoints: Sequence[Endpoint], now: float) -> Sequence[Endpoint]:
         return endpoints if self._arrange is None else self._arrange(endpoints, now)
 
-    def _emit(self, kind: Any, target: Target, family: int, **more: Any) -> None:
-        self._log.emit(kind(self._driver.clock(), target.text, target.name, family, **more))
+    def _emit(self, kind: Any, name: Name, family: int, **more: Any) -> None:
+        text = self._targets[name.index].text
+        self._log.emit(kind(self._driver.clock(), text, name.asked.host, family, **more))
 
 
 class LookupTimedOut(TimeoutError):

@@ -11,10 +11,12 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from . import attempt, causes, wait
-from .driver import WRITE, Driven
+from .checks import policy as check_policy
+from .driver import Driven
 from .options import check_limit
-from .race import pause
+from .spans import pause
 from .targets import parse
+from .wait import WRITE
 
 if TYPE_CHECKING:
     from .driver import Driver
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OwnSocket", "check_address"]
 
-_INET = (socket.AF_INET, socket.AF_INET6)
+_IP = (socket.AF_INET, socket.AF_INET6)
 _TCP = int(socket.IPPROTO_TCP)
 
 
@@ -82,10 +84,10 @@ class OwnSocket(Driven):
                     return self._deadline
                 # Whoever kept the loop has not made the peer late: look before it is.
                 if not ready and not wait.ready(self._sock):
-                    return self._fail(self._late())
+                    return self._end(self._late())
                 number = wait.outcome(self._sock)
             elif self._tries and now >= self._deadline:
-                return self._fail(self._error(errno.EAGAIN))  # it says more than the time
+                return self._end(self._error(errno.EAGAIN))  # it says more than the time
             else:
                 number = self._begin()
             if number == errno.EAGAIN and self._sock.family == socket.AF_UNIX:
@@ -98,7 +100,7 @@ class OwnSocket(Driven):
             error = self._error(number) if number else self._checked()
         except OSError as exc:
             error = self._from(exc)
-        return self._fail(error)
+        return self._end(error)
 
     def take_error(self) -> ConnectError:
         """Return the error to raise; nothing here refers to it any longer."""
@@ -117,10 +119,7 @@ class OwnSocket(Driven):
         self._tries += 1
         if address is None:
             return wait.pending(sock)
-        number = sock.connect_ex(address)
-        self._already = number == errno.EALREADY
-        if number in attempt.UNDERWAY and attempt.SECOND_LOOK and not self._already:
-            number = attempt.look_again(sock, int(sock.family), address, number)
+        number, self._already = attempt.connect_own(sock, address)
         return number
 
     def _checked(self) -> ConnectError | None:
@@ -140,6 +139,9 @@ class OwnSocket(Driven):
             and self._address is not None
             and attempt.has_source(self._address)
         )
+        unix = family == socket.AF_UNIX and self._address is not None
+        if unix and attempt.is_other_file(number, self._address):
+            return causes.not_a_socket(address=self._address, family=family)
         return causes.from_errno(
             number, stage=self._stage, address=self._address, family=family, bound=bound
         )
@@ -160,29 +162,58 @@ class OwnSocket(Driven):
             exc, stage=self._stage, address=self._address, family=int(self._sock.family)
         )
 
-    def _fail(self, error: ConnectError | None) -> None:
+    def _end(self, error: ConnectError | None) -> float | None:
         if error is not None:
             error.elapsed = self._driver.clock() - self._started
             self.error = error
+        return None
 
     @property
     def _stage(self) -> Stage:
         return "wait" if self._address is None else "connect"
 
 
-def check_address(sock: socket.socket, address: Any) -> Any:
+def check_address(sock: socket.socket, address: Any, policy: Any = None) -> Any:
     """Return a socket's address as connect(2) takes it; refuse what is not numeric.
 
     Raises:
         TypeError, ValueError: it is not of the socket's kind.
-        ConnectError: its interface does not exist.
+        InvalidTarget: it is of its kind, and means nothing.
+        ConnectError: its interface does not exist, or the policy denies it.
     """
-    if sock.family in _INET:
+    policy = check_policy("address_policy", policy)
+    address = _plain_address(sock, address)
+    if policy is not None:
+        check_peer(sock, address, policy)
+    return address
+
+
+def check_peer(sock: socket.socket, address: Any, policy: Any) -> None:
+    """Ask a policy about the address that a socket is connected to, or will be.
+
+    Raises:
+        ConnectError: the policy denies it.
+    """
+    from .address_policy import denial
+
+    endpoint = int(sock.family), int(sock.type), sock.proto, "", address
+    error = denial(policy, endpoint, None)
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del error  # a local that refers to it would close a cycle through the traceback
+
+
+def _plain_address(sock: socket.socket, address: Any) -> Any:
+    if sock.family in _IP:
         if not isinstance(address, tuple):
             raise TypeError(f"an address of this socket is a tuple, not {type(address).__name__}")
         target = parse(address)
         if target.name is not None:
-            raise ValueError(f"sock_connect takes a numeric address, not the name {target!r}")
+            raise causes.not_a_target(
+                f"sock_connect takes a numeric address, not the name {target!r}"
+            )
         if target.family == socket.AF_INET6 and isinstance(target.address[3], str):
             try:
                 return attempt.with_scope(target.address)
@@ -195,19 +226,21 @@ def check_address(sock: socket.socket, address: Any) -> Any:
         if not isinstance(address, str | bytes):
             raise TypeError(f"the address of a Unix socket is a path, not {type(address).__name__}")
         if not address or (0 in address[1:] if isinstance(address, bytes) else "\0" in address[1:]):
-            raise ValueError("the path of a Unix socket is not empty and has no NUL inside")
+            raise causes.not_a_target(
+                "the path of a Unix socket is not empty and has no NUL inside"
+            )
     return address
 
 
 def _may_be_tcp(sock: socket.socket) -> bool:
     # A caller's socket mostly has protocol 0, which is TCP for a stream.
-    return sock.family in _INET and sock.type == socket.SOCK_STREAM and sock.proto in (0, _TCP)
+    return sock.family in _IP and sock.type == socket.SOCK_STREAM and sock.proto in (0, _TCP)
 
 
 def _is_peer(sock: socket.socket, address: Any) -> bool:
     """Whether the address is the socket's peer; no address at all stands for loopback."""
     peer = sock.getpeername()
-    if sock.family not in _INET or address[0] in ("0.0.0.0", "::"):  # noqa: S104
-        return bool(sock.family not in _INET or peer[1] == address[1])
+    if sock.family not in _IP or address[0] in ("0.0.0.0", "::"):  # noqa: S104
+        return bool(sock.family not in _IP or peer[1] == address[1])
     wanted, found = (socket.inet_pton(sock.family, a[0].partition("%")[0]) for a in (address, peer))
     return bool(wanted == found and peer[1] == address[1])

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .retry import left_host
+
 if TYPE_CHECKING:
+    from .errors import ConnectError
     from .retry import Breaker, Budget
 
 __all__ = ["Permits"]
@@ -61,12 +64,17 @@ class Permits:
             permit, self._permit = self._permit, None
             self._breaker.success(self._key, now, permit)
 
-    def failed(self, now: float, *, left_host: bool) -> None:
-        """Report that a round has failed; one that never left the host says nothing of the peer."""
+    def failed(self, now: float, error: ConnectError) -> bool:
+        """Report that a round has failed; False if it never left the host.
+
+        Such a failure says nothing of the peer, and costs no token.
+        """
+        left = left_host(error)
         if self._breaker is not None:
             permit, self._permit = self._permit, None
-            answer = self._breaker.failure if left_host else self._breaker.release
+            answer = self._breaker.failure if left else self._breaker.release
             answer(self._key, now, permit)
+        return left
 
     def give_back(self, now: float) -> None:
         """Return what was not used: the call is left early."""

@@ -24,8 +24,9 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, ref
 
-from .driver import WRITE, Driven
+from .driver import Driven
 from .instants import Instants
+from .wait import WRITE
 
 if TYPE_CHECKING:
     import socket

@@ -13,7 +13,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .driver import WRITE
+from .wait import WRITE, new_poll
 
 if TYPE_CHECKING:
     import socket
@@ -114,7 +114,7 @@ class PollDriver:
 
     def _poller(self) -> select.poll:
         if self._poll is None:
-            self._poll = select.poll()
+            self._poll = new_poll()
         return self._poll
 
     def _open_pipe(self) -> None:

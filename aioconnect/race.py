@@ -54,9 +54,11 @@ waits there, and it would cost ten milliseconds where the host has already spoke
 from __future__ import annotations
 
 from collections import deque
-from math import ceil, inf
+from math import inf
 from socket import AF_INET6
 from typing import TYPE_CHECKING, Any
+
+from .spans import limit, pause
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -64,23 +66,9 @@ if TYPE_CHECKING:
 
     from .targets import Endpoint
 
-__all__ = [
-    "DEFAULT_ATTEMPT_TIMEOUT",
-    "LEAST_SHARE",
-    "Attempt",
-    "Race",
-    "first_wait",
-    "interleaved",
-    "limit",
-    "pause",
-]
+__all__ = ["Attempt", "Race", "interleaved"]
 
 _IPV6 = int(AF_INET6)  # a plain number: comparing enum members is slow
-
-DEFAULT_ATTEMPT_TIMEOUT = 10.0
-"""Seconds for one attempt where something else can follow and the caller said nothing."""
-LEAST_SHARE = 2.0
-"""Seconds that a fair share of the time left is not cut below (as Go's partial deadline)."""
 
 
 class Attempt:
@@ -124,7 +112,7 @@ class _Awaited:
 
     def __init__(self) -> None:
         self.waiting: list[Endpoint] = []  # the addresses not yet dialled, the next one last
-        self.tried: set[tuple[int, Any]] = set()
+        self.tried: set[Endpoint] = set()
         self.has_ipv6 = False
         self.held: float | None = None  # until when IPv4 waits for IPv6
 
@@ -219,7 +207,7 @@ class Race:
         place = self._active[target]
         if type(place) is _Awaited:
             self._unstarted -= len(place.waiting)
-            waiting = [each for each in waiting if (each[0], each[4]) not in place.tried]
+            waiting = [each for each in waiting if each not in place.tried]
         self._unstarted += len(waiting)
         if not awaited:
             self._awaited -= 1
@@ -267,11 +255,34 @@ class Race:
         else starts until this attempt has failed: its peer is alive, and its silence is that of
         what lies behind the peer.
         """
-        self._sole = attempt if sole else None
+        if sole:
+            self._sole = attempt
+        elif self._sole is attempt:
+            self._sole = None
         if not attempt.advanced:
             attempt.advanced = True
             if self._delay is not None:
                 self._next_start = max(self._next_start, now + self._delay)
+
+    def postpone(self, attempt: Attempt) -> None:
+        """Put an attempt off that has to be alone while another one is; it was closed.
+
+        It starts afresh, before the other addresses of its target, when the other has failed.
+        """
+        self.running.remove(attempt)
+        if attempt is self._newest:
+            self._newest = self._sole
+        endpoint, target = attempt.endpoint, attempt.target
+        if target not in self._active:  # it was the last address of its target
+            self._active = dict(sorted([*self._active.items(), (target, [])]))
+        place = self._active[target]
+        if isinstance(place, _Awaited):
+            place.tried.discard(endpoint)
+            place.waiting.append(endpoint)
+        else:
+            assert place is not None
+            place.append(endpoint)
+        self._unstarted += 1
 
     # What the race answers -----------------------------------------------------------------------
 
@@ -298,6 +309,7 @@ class Race:
         if self._local or not (self._unstarted or self._awaited):
             return until if running else None
         if self._unstarted and len(running) < self._slots and self._sole is None:
+            target: int | None
             for target, place in self._active.items():
                 if type(place) is not list:
                     when, target = self._due(now)
@@ -310,6 +322,10 @@ class Race:
                 # Out of time, a call that has tried nothing yet still tries once.
                 return self._start(target, now)
         return until if running or now < self._deadline else None
+
+    def must_wait(self, attempt: Attempt) -> bool:
+        """Whether another attempt is alone now."""
+        return self._sole is not None and self._sole is not attempt
 
     def expired(self, now: float) -> Sequence[Attempt]:
         """Return the running attempts whose time is up; report ``failed`` for each."""
@@ -325,14 +341,16 @@ class Race:
         held_until = inf
         overtaking = False
         for target, place in self._active.items():
-            complete = type(place) is list
-            if complete or (place is not None and place.waiting):
+            held = None
+            if type(place) is _Awaited:
+                held = place.held
+            if type(place) is list or (type(place) is _Awaited and place.waiting):
                 when = earliest
                 if overtaking and self._delay is not None:
                     when = max(when, self._last_start + self._delay)
-                if complete or place.held is None or place.held <= now:
+                if held is None or held <= now:
                     return (when, target) if when <= held_until else (held_until, None)
-                held_until = min(held_until, max(when, place.held))
+                held_until = min(held_until, max(when, held))
             if self._delay is None:
                 break
             overtaking = True
@@ -346,9 +364,9 @@ class Race:
             if not place:
                 self._finish(target)
         else:
-            assert place is not None
+            assert type(place) is _Awaited
             endpoint = place.waiting.pop()
-            place.tried.add((endpoint[0], endpoint[4]))
+            place.tried.add(endpoint)
         attempt = Attempt(endpoint, target, number, now)
         attempt.limit = limit(
             now,
@@ -376,67 +394,17 @@ class Race:
             self._finished = 0
 
 
-def first_wait(
-    now: float,
-    deadline: float,
-    attempt_timeout: float | None,
-    addresses: int,
-    slots: int,
-    more_rounds: bool,
-    delay: float | None,
-) -> float:
-    """Return what :meth:`Race.next` says right after the first of all addresses has started.
-
-    So a call needs no race before something fails, or a second address is due.
-    """
-    if delay is None:
-        slots = 1
-    until = limit(now, deadline, attempt_timeout, addresses, slots, more_rounds)
-    if addresses > 1 and slots > 1 and delay is not None:
-        return min(until, now + delay, deadline)
-    return min(until, deadline)
-
-
-def limit(
-    now: float,
-    deadline: float,
-    attempt_timeout: float | None,
-    unstarted: int,
-    slots: int,
-    follows: bool,
-) -> float:
-    """Compute the instant until which an attempt that starts ``now`` may take.
-
-    ``unstarted`` addresses, this one included, share what is left among ``slots``; ``follows``:
-    other addresses or another round may come as well.
-    """
-    until = deadline
-    if unstarted > slots:
-        left = max(deadline - now, 0.0)
-        share = max(left / ceil(unstarted / slots), LEAST_SHARE)
-        if share < left:
-            until = now + share
-    if attempt_timeout is None:
-        if not follows and unstarted < 2:
-            return until
-        attempt_timeout = DEFAULT_ATTEMPT_TIMEOUT
-    latest = now + attempt_timeout
-    return min(until, latest)
-
-
 def interleaved(endpoints: Sequence[Endpoint], first: int) -> list[Endpoint]:
     """Alternate the families, ``first`` of the first one at the start; each address once.
 
     RFC 8305, section 4.
     """
     families: dict[int, deque[Endpoint]] = {}
-    once: dict[tuple[int, Any], Endpoint] = {}
-    for endpoint in endpoints:
-        once.setdefault((endpoint[0], endpoint[4]), endpoint)
-    for endpoint in once.values():
+    once = dict.fromkeys(endpoints)
+    for endpoint in once:
         families.setdefault(endpoint[0], deque()).append(endpoint)
     if len(families) < 2:
-        return list(once.values())
+        return list(once)
     queues = list(families.values())
     ordered = [queues[0].popleft() for _ in range(min(first, len(queues[0])))]
     queues.append(queues.pop(0))  # the other family's turn
@@ -444,8 +412,3 @@ def interleaved(endpoints: Sequence[Endpoint], first: int) -> list[Endpoint]:
         ordered += [queue.popleft() for queue in queues if queue]
         queues = [queue for queue in queues if queue]
     return ordered
-
-
-def pause(tries: int) -> float:
-    """Return the seconds before the next try at a full backlog: 1 ms, growing to 0.1 s."""
-    return min(0.001 * 2.0 ** min(tries - 1, 10), 0.1)

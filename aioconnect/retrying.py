@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from . import causes, retry
 from .errors import AttemptFailed, ConnectError, Help
+from .text import format_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .log import Log
+    from .permits import Permits
     from .targets import Endpoint, Target
 
 __all__ = ["Retrying"]
@@ -43,10 +45,35 @@ class Retrying:
         self._turns = 0  # how often it has wanted that
         self._backoff = retry.AddressBackoff()
 
-    def decide(
+    def pause(
+        self,
+        error: ConnectError,
+        log: Log,
+        permits: Permits | None,
+        now: float,
+        deadline: float,
+    ) -> float | retry.Stop:
+        """Ask what follows a failed round: the policy, then the breaker, then the budget.
+
+        Returns:
+            The seconds before the next round; or why there is none.
+        """
+        left_host = permits is None or permits.failed(now, error)
+        decision = self._decide(error, log, now, deadline)
+        if isinstance(decision, retry.Stop):
+            return decision
+        if permits is not None:
+            open_for = permits.admit(now)
+            if open_for is not None and open_for > decision.delay:
+                return retry.Stop("open", open_for)
+            if left_host and not permits.reserve(now):
+                return retry.Stop("budget")
+        return decision.delay
+
+    def _decide(
         self, error: ConnectError, log: Log, now: float, deadline: float
     ) -> retry.Retry | retry.Stop:
-        """Ask the policy what follows a failed round; its own ``OSError`` is the call's end."""
+        """Ask the policy; its own ``OSError`` is the call's end."""
         assert self._policy is not None
         attempts = log.attempts
         context = retry.Context(
@@ -102,6 +129,6 @@ class Retrying:
 
 def _own_failure(exc: OSError, log: Log, now: float) -> AttemptFailed:
     """Return the entry of the log for a policy that has failed itself."""
-    text = ", ".join([target.text for target in log.targets])
-    error = causes.from_exception(exc, stage="wait", target=text)
+    text = format_targets([target.text for target in log.targets])
+    error = causes.from_exception(exc, stage="wait", target=text, said_by="hook")
     return AttemptFailed(now, text, error, now, round=log.round)

@@ -8,22 +8,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import attempt as io
-from . import causes, lookups, wait
-from .driver import WRITE
+from . import causes, events, lookups, wait
+from .errors import AttemptFailed
 from .race import Attempt
 from .stages import Stages
+from .wait import WRITE
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
 
     from .driver import Driven, Driver
-    from .errors import AttemptFailed
     from .log import Log
     from .options import Options
     from .race import Race
-    from .stages import Stage
+    from .stages import StageSpec
     from .targets import Endpoint
+    from .terms import Stage
 
 __all__ = ["WATCHED", "Round"]
 
@@ -79,7 +80,7 @@ class Round:
         driver: Driver,
         driven: Driven,
         options: Options,
-        stages: Sequence[Stage],
+        stages: Sequence[StageSpec],
         log: Log,
         race: Race,
         deadline: float,
@@ -135,6 +136,24 @@ class Round:
                 return None
         return self._go_on(race)
 
+    def failures(self, now: float, text: str, started: float) -> list[AttemptFailed]:
+        """Return what has failed: attempts, and look-ups that matter.
+
+        Args:
+            now: the instant.
+            text: what is dialled, for a person.
+            started: the instant at which the round began.
+        """
+        failures = self._log.of_round()
+        if self.lookups is not None:
+            failures += self.lookups.failures(now, self._deadline)
+        if not failures:  # the deadline came before anything was dialled
+            error = causes.timed_out(whole=True, stage="connect", target=text)
+            error.elapsed = now - started
+            failures.append(AttemptFailed(now, text, error, started, round=self._log.round))
+        failures.sort(key=_start_of)
+        return failures
+
     def close(self, *, finish: bool) -> list[Attempt]:
         """Close every socket but the winner's, and leave every look-up.
 
@@ -172,10 +191,11 @@ class Round:
                         return None
             attempt = race.next(now)
             if type(attempt) is not Attempt:  # isinstance costs three times as much
-                return attempt
+                return attempt  # type: ignore[return-value]  # an instant, or None
             if log.observed and attempt.tries == 1:
                 log.started(attempt)
-            outcome, what = io.begin(attempt.endpoint, options, attempt.tries)
+            target = log.targets[attempt.target]
+            outcome, what = io.begin(attempt.endpoint, options, attempt.tries, target)
             if self._settle(race, attempt, outcome, what):
                 return None
         return clock()
@@ -188,7 +208,7 @@ class Round:
             return False
         for attempt in race.running:
             stages = attempt.stages
-            if attempt.sock is key:
+            if attempt.sock is not None and attempt.sock is key:
                 outcome, what = io.finish(key, attempt.endpoint, self._options, what, attempt.tries)
                 attempt.sock = None
                 return self._settle(race, attempt, outcome, what)
@@ -201,6 +221,8 @@ class Round:
         if outcome == _CONNECTED:
             if self._stages:
                 attempt.sock = what
+                if self._stages[0].sole and race.must_wait(attempt):
+                    return self._postpone(race, attempt)
                 return self._advance(race, attempt)
             self.result = what
             self.won = attempt
@@ -224,6 +246,15 @@ class Round:
             self._fail(race, attempt, what, self._driver.clock(), local)
         return False
 
+    def _postpone(self, race: Race, attempt: Attempt) -> bool:
+        """Close a connected attempt until the one that is alone has failed."""
+        self._close_attempt(attempt)
+        race.postpone(attempt)
+        if self._log.observed:
+            now = self._driver.clock()
+            self._log.emit(events.AttemptCancelled(*self._log.facts(now, attempt)))
+        return False
+
     def _advance(self, race: Race, attempt: Attempt) -> bool:
         """Let a connected attempt go on with its stages; True if the last one is done."""
         stages: Stages | None = attempt.stages
@@ -241,9 +272,15 @@ class Round:
                 return False
         except OSError as exc:
             family, _, _, _, address = attempt.endpoint
-            error = causes.from_exception(exc, stage=stages.name, address=address, family=family)
+            error = causes.from_exception(
+                exc,
+                stage=stages.name,
+                address=address,
+                family=family,
+                said_by="hook" if stages.name == "handshake" else "kernel",
+            )
             self._close_attempt(attempt)
-            self._fail(race, attempt, error, self._driver.clock())
+            self._fail(race, attempt, error, self._driver.clock(), causes.is_local(error))
             return False
         self.result, attempt.stages = stages.made, None
         self.won, self.stages = attempt, stages
@@ -264,7 +301,7 @@ class Round:
                 return False
         cause = attempt.error  # between two tries, its last error says why
         if attempt.sock is not None or attempt.stages is not None:
-            stage = "connect" if attempt.stages is None else attempt.stages.name
+            stage: Stage = "connect" if attempt.stages is None else attempt.stages.name
             self._close_attempt(attempt)
             family, _, _, _, address = attempt.endpoint
             cause = causes.timed_out(
@@ -309,3 +346,7 @@ class Round:
             if stages is not None:
                 stages.close()
         return sock is not None or stages is not None
+
+
+def _start_of(failed: AttemptFailed) -> float:
+    return failed.started

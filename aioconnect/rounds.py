@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import attempt as io
 from . import causes, events, lookups
-from .errors import AttemptFailed
 from .log import Log, logger
 from .race import Attempt, Race
 from .round import Round
@@ -20,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .driver import Driver
-    from .errors import ConnectError
+    from .errors import AttemptFailed, ConnectError
     from .options import Options
     from .permits import Permits
     from .retrying import Retrying
-    from .stages import Stage, Stages
+    from .stages import Stages, StageSpec
     from .targets import Endpoint, Target
 
 __all__ = ["Rounds"]
@@ -77,7 +76,7 @@ class Rounds:
         driven: Any,
         targets: Sequence[Target],
         options: Options,
-        stages: Sequence[Stage],
+        stages: Sequence[StageSpec],
         started: float,
         deadline: float,
         debug: bool,
@@ -110,7 +109,8 @@ class Rounds:
         if self._permits is None:
             from .permits import Permits
 
-            self._permits = Permits(options.breaker, options.budget, self._driven.text)
+            key = ", ".join([target.text for target in self._log.targets])
+            self._permits = Permits(options.breaker, options.budget, key)
         now = self._driver.clock()
         open_for = self._permits.admit(now)
         if open_for is None:
@@ -255,22 +255,23 @@ class Rounds:
     def _round_failed(self, now: float) -> float | None:
         """Return the instant of the next round, or None: the call has failed."""
         options, log = self._options, self._log
-        failures: Sequence[AttemptFailed] = log.attempts
         this = self._round
-        names = this is not None and this.lookups is not None
-        rewrite = len(failures) != 1 or log.round > 1 or names
-        if rewrite:
-            failures = self._failures(now)
+        if this is None:
+            failures: Sequence[AttemptFailed] = log.attempts
+        else:
+            failures = this.failures(now, self._driven.text, self.round_started)
         if self._driven.round_failed(failures):
             self._forget_round()
             return inf
-        if rewrite:
+        if this is not None:
             log.rewrite(failures)
         for target in self._targets:
-            if target.name is not None:  # what is known of it may be old: every address failed
-                lookups.forget(target.name, options)
+            if target.needs_lookup:  # what is known of it may be old: every address failed
+                for name in target.names:
+                    lookups.forget(name.host, options)
         if options.retry is None and self._permits is None:
-            return self._give_up(now, None)
+            self._give_up(now, None)
+            return None
         elapsed = now - self.round_started
         error = causes.combine(
             failures, target=self._driven.text, elapsed=elapsed, count=len(failures)
@@ -284,36 +285,18 @@ class Rounds:
         self._resume = now + delay
         return self._resume
 
-    def _failures(self, now: float) -> list[AttemptFailed]:
-        """Return the failures of this round: attempts, and look-ups that matter."""
-        failures = self._log.of_round()
-        if self._round is not None and self._round.lookups is not None:
-            failures += self._round.lookups.failures(now, self.deadline)
-        if not failures:
-            failures.append(self._out_of_time(now))
-        failures.sort(key=_start_of)
-        return failures
-
     def _pause(self, now: float, error: ConnectError) -> float | None:
-        """Ask the policy, then the breaker, then the budget; None if the call has ended."""
-        from .retry import Stop, left_host
-
-        permits = self._permits
-        left = left_host(error)
-        if permits is not None:
-            permits.failed(now, left_host=left)
+        """Return the seconds before the next round; None if the call has ended."""
         if self._options.retry is None:
-            return self._give_up(now, None)
-        decision = self._policy().decide(error, self._log, now, self.deadline)
-        if isinstance(decision, Stop):
-            return self._give_up(now, decision.reason, decision.retry_after)
-        if permits is not None:
-            open_for = permits.admit(now)
-            if open_for is not None and open_for > decision.delay:
-                return self._give_up(now, "open", open_for)
-            if left and not permits.reserve(now):
-                return self._give_up(now, "budget")
-        return decision.delay
+            assert self._permits is not None
+            self._permits.failed(now, error)
+            self._give_up(now, None)
+            return None
+        pause = self._policy().pause(error, self._log, self._permits, now, self.deadline)
+        if isinstance(pause, float):
+            return pause
+        self._give_up(now, pause.reason, pause.retry_after)
+        return None
 
     def _policy(self) -> Retrying:
         if self._retrying is None:
@@ -332,14 +315,6 @@ class Rounds:
         self._round = None
         self._dialled = max([each.number for each in self._log.attempts], default=0)
         self._resume = inf
-
-    def _out_of_time(self, now: float) -> AttemptFailed:
-        """Return the failure of a round in which the deadline came before anything was dialled."""
-        error = causes.timed_out(whole=True, stage="connect", target=self._driven.text)
-        error.elapsed = now - self.round_started
-        return AttemptFailed(
-            now, self._driven.text, error, self.round_started, round=self._log.round
-        )
 
     # The end -------------------------------------------------------------------------------------
 
@@ -389,7 +364,3 @@ class Rounds:
             for attempt in cancelled:
                 facts = self._log.facts(self._driver.clock(), attempt)
                 self._log.emit(events.AttemptCancelled(*facts))
-
-
-def _start_of(failed: AttemptFailed) -> float:
-    return failed.started

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from .driver import Driven, Driver
     from .targets import Endpoint
-    from .terms import Stage as StageName
+    from .terms import Stage
 
-__all__ = ["Stage", "Stages"]
+__all__ = ["StageSpec", "Stages"]
 
 
-class Stage(NamedTuple):
+class StageSpec(NamedTuple):
     """One stage after the connect.
 
     Attributes:
@@ -41,7 +41,7 @@ class Stage(NamedTuple):
         sole: no other address starts meanwhile.
     """
 
-    name: StageName
+    name: Stage
     begin: Callable[[Any, Endpoint], Generator[int, None, Any] | Coroutine[Any, Any, Any]]
     undo: Callable[[Any], object] = attempt.close
     sole: bool = False
@@ -74,7 +74,7 @@ class Stages:
         self,
         driver: Driver,
         driven: Driven,
-        stages: Sequence[Stage],
+        stages: Sequence[StageSpec],
         sock: socket.socket,
         endpoint: Endpoint,
     ) -> None:
@@ -90,7 +90,7 @@ class Stages:
         """What the last stage made; None while a coroutine owns it."""
 
     @property
-    def name(self) -> StageName:
+    def name(self) -> Stage:
         """The stage that runs, or the one that comes next."""
         return self._left[0].name
 

@@ -16,7 +16,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import causes, engine, errors, signatures
-from .dialer import DEFAULTS, check_family, with_options
+from .checks import take_proxy
+from .dialer import DEFAULTS, reached, with_options
 from .keywords import KEYWORDS
 from .targets import Target, parse_all
 from .text import safe
@@ -80,7 +81,9 @@ async def open_connection(
         interleave: addresses of the first family that come first (default 1).
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
-        address_policy: called with each 5-tuple before it is dialled (default None).
+        address_policy: which addresses may be dialled (default None).
+        allowed_names: the targets that may be looked up and dialled (default None).
+        proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
         handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
@@ -92,7 +95,7 @@ async def open_connection(
 
     Source: ``asyncio.open_connection``.
     """
-    return await open_with(DEFAULTS, host, port, dict(keywords))
+    return await open_with(DEFAULTS, host, port, keywords)
 
 
 @signatures.create_connection
@@ -140,7 +143,9 @@ async def create_connection(
         interleave: addresses of the first family that come first (default 1).
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
-        address_policy: called with each 5-tuple before it is dialled (default None).
+        address_policy: which addresses may be dialled (default None).
+        allowed_names: the targets that may be looked up and dialled (default None).
+        proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
         handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
@@ -149,15 +154,16 @@ async def create_connection(
 
     Raises:
         ConnectError: no connection (``stage`` is ``"tls"`` if it was the handshake that failed).
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
 
     Source: ``asyncio.loop.create_connection``.
     """
-    return await create_with(DEFAULTS, protocol_factory, host, port, dict(keywords))
+    return await create_with(DEFAULTS, protocol_factory, host, port, keywords)
 
 
 async def open_with(
-    dialer: Dialer, host: Any, port: Any, keywords: dict[str, Any]
+    dialer: Dialer, host: Any, port: Any, keywords: Any
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open a stream with a dialer's options."""
     loop = asyncio.get_running_loop()
@@ -172,13 +178,15 @@ async def create_with(
     protocol_factory: Callable[[], ProtocolT],
     host: Any,
     port: Any,
-    keywords: dict[str, Any],
+    keywords: Any,
 ) -> tuple[asyncio.Transport, ProtocolT]:
     """Create a transport with a dialer's options."""
     started = monotonic()
     tls: dict[str, Any] = {}
     sock, all_errors = None, False
     if keywords:
+        if "proxy" in keywords:
+            take_proxy(keywords)
         own, tls = _split(keywords)
         if own:
             dialer = with_options(own) if dialer is DEFAULTS else dialer.replace(**own)
@@ -193,11 +201,12 @@ async def create_with(
             raise ValueError(f"a stream socket is needed, not {sock!r}")
         if tls.get("ssl") and tls.get("server_hostname") is None:
             raise ValueError("ssl with sock needs server_hostname")
+        _check_peer(sock, dialer)
         text, address = "sock", None
     else:
         if dialer.type != socket.SOCK_STREAM:
             raise ValueError("streams need type=SOCK_STREAM")
-        targets = check_family(_targets(host, port), dialer)
+        targets = reached(_targets(host, port), dialer)
         wants_name = tls.get("ssl") and tls.get("server_hostname") is None
         if wants_name and any(target.family == socket.AF_UNIX for target in targets):
             raise ValueError("ssl over a Unix socket needs server_hostname")
@@ -214,6 +223,31 @@ async def create_with(
     return await _hand_over(
         protocol_factory, sock, tls, started + dialer.timeout, started, text, address
     )
+
+
+def _check_peer(sock: socket.socket, dialer: Dialer) -> None:
+    """Judge a socket that the caller brings by what it is connected to; denied, it is closed.
+
+    Raises:
+        ConnectError: the policy denies it, or it has no peer.
+    """
+    if dialer.address_policy is None and dialer.allowed_names is None:
+        return
+    from .address_policy import denied
+    from .own_socket import check_peer
+
+    try:
+        if dialer.allowed_names is not None:
+            raise denied("a socket that has no name", target="sock")
+        check_peer(sock, sock.getpeername(), dialer.address_policy)
+    except OSError as exc:
+        sock.close()
+        if isinstance(exc, errors.ConnectError):
+            raise
+        raise causes.from_exception(exc, stage="verify", target="sock") from None
+    except BaseException:
+        sock.close()
+        raise
 
 
 async def _hand_over(

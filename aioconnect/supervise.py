@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import causes, engine, errors, events, poller, retry
 from .log import emit, logger
+from .text import format_targets
 
 if TYPE_CHECKING:
     import socket
@@ -60,7 +61,9 @@ class Supervisor:
         self._policy = policy
         self._healthy_after = healthy_after
         self._wake_interval = wake_interval
-        self._key = ", ".join(target.text for target in targets)
+        names = [target.text for target in targets]
+        self._key = ", ".join(names)  # of the budget
+        self._text = format_targets(names)
         self._sock: socket.socket | None = None
         self._alarm = poller.Alarm()
         self._machine: retry.Supervision | None = None
@@ -78,7 +81,7 @@ class Supervisor:
             rng=random,
             healthy_after=self._healthy_after,
             wake_interval=self._wake_interval,
-            target=self._key,
+            target=self._text,
         )
         return self
 
@@ -135,7 +138,7 @@ class Supervisor:
         while True:
             await self._pause(machine, at_least_a_turn=pausing)
             try:
-                sock = (await engine.dial(self._targets, self._dialer)).result
+                sock: socket.socket = (await engine.dial(self._targets, self._dialer)).result
             except errors.CircuitOpen as exc:
                 machine.postpone(monotonic() + (exc.retry_after or 0.0))
                 self._announce(machine, exc, str(exc))
@@ -184,14 +187,14 @@ class Supervisor:
 
     def _lost(self, machine: retry.Supervision) -> None:
         """Go on after the loss of the connection, or raise."""
-        error = causes.lost(self._key, "", None)
+        error = causes.lost(self._text, "", None)
         error.stopped = None
         try:
             answer = self._ask((), machine.lost, monotonic())
             if isinstance(answer, retry.Stop):
                 self._give_up(answer, error)
                 raise error
-            self._announce(machine, error, f"connection to {self._key} lost")
+            self._announce(machine, error, f"connection to {self._text} lost")
         finally:
             del error
 
@@ -206,11 +209,15 @@ class Supervisor:
             return report(*what)
         except OSError as exc:
             now = monotonic()
-            failure = causes.from_exception(exc, stage="wait", target=self._key)
+            failure = causes.from_exception(exc, stage="wait", target=self._text, said_by="hook")
             failure.__traceback__ = None  # it would refer to this frame, and that to it
-        entry = events.AttemptFailed(now, self._key, failure, now)
+        entry = events.AttemptFailed(now, self._text, failure, now)
         raise causes.combine(
-            (*attempts, entry), target=self._key, elapsed=0.0, count=len(attempts), stopped="custom"
+            (*attempts, entry),
+            target=self._text,
+            elapsed=0.0,
+            count=len(attempts),
+            stopped="custom",
         )
 
     def _reserve(self, machine: retry.Supervision) -> None:
@@ -225,11 +232,11 @@ class Supervisor:
         now = monotonic()
         delay = max((machine.next_dial or now) - now, 0.0)
         logger.warning("%s; dialling again in %.2f s", said, delay)
-        emit(self._hook, events.RetryScheduled(now, self._key, machine.failures, delay, error))
+        emit(self._hook, events.RetryScheduled(now, self._text, machine.failures, delay, error))
 
     def _give_up(self, answer: retry.Stop, error: errors.ConnectError) -> None:
         error.stopped, error.retry_after = answer.reason, answer.retry_after
-        emit(self._hook, events.GaveUp(monotonic(), self._key, answer.reason, error))
+        emit(self._hook, events.GaveUp(monotonic(), self._text, answer.reason, error))
 
     def _close(self) -> None:
         if self._sock is not None:

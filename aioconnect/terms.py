@@ -10,10 +10,21 @@ import enum
 from typing import Any, Literal, TypeAlias
 
 Stage: TypeAlias = Literal[
-    "resolve", "policy", "socket", "bind", "connect", "verify", "tls", "wait", "breaker"
+    "resolve",
+    "policy",
+    "socket",
+    "bind",
+    "connect",
+    "verify",
+    "proxy",
+    "handshake",
+    "tls",
+    "wait",
+    "breaker",
 ]
 """Where an attempt stood: name look-up, address policy, ``socket()``, ``bind()``, ``connect()``,
-the check of the finished connection, the TLS handshake, the wait between rounds, a breaker."""
+the check of the finished connection, a proxy's handshake, the caller's own (``handshake=``), the
+TLS handshake, the wait between rounds, a breaker."""
 
 
 SaidBy: TypeAlias = Literal["kernel", "option", "hook"]

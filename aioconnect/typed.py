@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, TypedDict
 if TYPE_CHECKING:
     import asyncio
     import socket
-    from collections.abc import AsyncIterable, Callable, Generator, Iterable, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Sequence
     from ssl import SSLContext
     from typing import Any, Generic, TypeAlias, TypeVar
 
+    from .address_policy import AddressPolicyLike
     from .dialer import Dialer
     from .events import Event
     from .many import AnyTarget, ConnectMany
+    from .proxy import Proxy
     from .resolve.base import Resolver
     from .retry import Breaker, Budget, PolicyLike
-    from .targets import Endpoint, TargetLike
+    from .targets import Endpoint, Handshake, TargetLike
 
     LocalAddress: TypeAlias = tuple[str, int] | str
     SocketOption: TypeAlias = tuple[int, int, int | bytes]
-    Handshake: TypeAlias = Callable[[socket.socket, Endpoint], Generator[int, None, Any]]
+    ProxyLike: TypeAlias = Proxy | str
 
     DialerT = TypeVar("DialerT", bound=Dialer)
     ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
@@ -49,7 +51,9 @@ class TargetOptions(TypedDict, total=False):
     interleave: int
     socket_options: Iterable[SocketOption] | None
     socket_factory: Callable[[Endpoint], socket.socket] | None
-    address_policy: Callable[[Endpoint], object] | None
+    address_policy: AddressPolicyLike | None
+    allowed_names: Iterable[str] | None
+    proxy: ProxyLike | None
     handshake: Handshake | None
     on_event: Callable[[Event], object] | None
 
@@ -110,7 +114,9 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
+        proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> socket.socket: ...
@@ -135,7 +141,9 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
+        proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> None: ...
@@ -160,7 +168,9 @@ if TYPE_CHECKING:
         interleave: int = ...,
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
-        address_policy: Callable[[Endpoint], object] | None = ...,
+        address_policy: AddressPolicyLike | None = ...,
+        allowed_names: Iterable[str] | None = ...,
+        proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> DialerT: ...
@@ -196,7 +206,9 @@ if TYPE_CHECKING:
         interleave: int = ...,
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
-        address_policy: Callable[[Endpoint], object] | None = ...,
+        address_policy: AddressPolicyLike | None = ...,
+        allowed_names: Iterable[str] | None = ...,
+        proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]: ...
@@ -232,7 +244,9 @@ if TYPE_CHECKING:
         interleave: int = ...,
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
-        address_policy: Callable[[Endpoint], object] | None = ...,
+        address_policy: AddressPolicyLike | None = ...,
+        allowed_names: Iterable[str] | None = ...,
+        proxy: ProxyLike | None = ...,
         handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> tuple[asyncio.Transport, ProtocolT]: ...
@@ -267,7 +281,9 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
+        proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]: ...
@@ -302,7 +318,9 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
+        proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> tuple[asyncio.Transport, ProtocolT]: ...
@@ -328,7 +346,9 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
+        proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> socket.socket: ...
@@ -359,7 +379,9 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
+        proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> ConnectMany: ...
@@ -385,7 +407,9 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
+        proxy: ProxyLike | None = None,
         handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> float: ...

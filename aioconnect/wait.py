@@ -12,7 +12,10 @@ import errno
 import select
 import socket
 
-__all__ = ["SPURIOUS", "check_socket", "outcome", "pending", "ready"]
+__all__ = ["READ", "SPURIOUS", "WRITE", "check_socket", "new_poll", "outcome", "pending", "ready"]
+
+READ, WRITE = 1, 4
+"""What a socket is watched for: POLLIN and POLLOUT, which epoll(7) calls by the same numbers."""
 
 SPURIOUS = -1
 
@@ -68,7 +71,7 @@ def pending(sock: socket.socket) -> int:
 
 def ready(sock: socket.socket) -> bool:
     """Whether the socket is writable, or has an error or a hang-up, now."""
-    poll = select.poll()
+    poll = new_poll()
     try:
         poll.register(sock, select.POLLOUT)
     except ValueError:  # closed: its descriptor is -1
@@ -77,6 +80,21 @@ def ready(sock: socket.socket) -> bool:
     if events and events[0][1] & select.POLLNVAL:
         raise OSError(errno.EBADF, "Bad file descriptor")
     return bool(events)
+
+
+def new_poll() -> select.poll:
+    """Return a new poll object.
+
+    Raises:
+        RuntimeError: this Python has none; eventlet takes it out of ``select``.
+    """
+    try:
+        return select.poll()
+    except AttributeError:
+        raise RuntimeError(
+            "select.poll is missing, without which nothing can be waited for here: "
+            "does eventlet or gevent patch this process?"
+        ) from None
 
 
 def check_socket(sock: object) -> None:

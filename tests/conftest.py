@@ -14,14 +14,14 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import hypothesis  # noqa: F401  # loaded before gc.freeze: its plug-in looks at its referrers
+import hypothesis  # loaded before gc.freeze: its plug-in looks at its referrers
 import pytest
 
 from aioconnect.resolve import loop_thread
 
 from .support import sweep
 from .support.account import descriptors
-from .support.children import give_default_signals
+from .support.children import ROOT, give_default_signals
 from .support.loops import LOOPS
 from .support.needs import check, need
 
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 give_default_signals()
+
+if not os.access(ROOT, os.W_OK):  # where Hypothesis would keep its examples
+    hypothesis.settings.register_profile("closed", hypothesis.settings(), database=None)
+    hypothesis.settings.load_profile("closed")
 
 
 def pytest_report_header() -> str:

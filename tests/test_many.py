@@ -1601,7 +1601,9 @@ class Refusing:
         self.made[port] = self.made.get(port, 0) + 1
         numbers = self.numbers.get(port)
         if numbers and (number := numbers.pop(0)):
-            raise OSError(number, "as it was told")
+            # Of a factory EADDRNOTAVAIL may mean anything: it says what it means.
+            kind = aioconnect.PortsExhausted if number == errno.EADDRNOTAVAIL else OSError
+            raise kind(number, "as it was told")
         return socket.socket(*endpoint[:3])
 
 
@@ -2101,7 +2103,10 @@ async def test_each_target_has_exactly_one_result(seed: int, server: tuple[str, 
                 came.append(result.index)
                 assert (result.socket is None) != (result.error is None)
                 assert result.started <= result.ended
-                assert source.read <= len(came) - 1 + limit + limit * (per_host is not None) + MAX_DELAYED
+                assert (
+                    source.read
+                    <= len(came) - 1 + limit + limit * (per_host is not None) + MAX_DELAYED
+                )
                 if ordered:
                     assert source.read <= len(came) - 1 + limit
                 if result.socket is not None:

@@ -13,11 +13,12 @@ from collections.abc import AsyncIterable, Iterable
 from typing import TYPE_CHECKING
 
 from .. import signatures
+from ..checks import take_proxy
 from ..dialer import Dialer
 from ..options import check_count, check_limit
 from ..targets import AnyTarget
+from . import room
 from .result import ConnectResult
-from .room import Pace
 from .run import ConnectMany
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ def connect_many(
         interleave: addresses of the first family that come first (default 1).
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
-        address_policy: called with each 5-tuple before it is dialled (default None).
+        address_policy: which addresses may be dialled (default None).
+        allowed_names: the targets that may be looked up and dialled (default None).
+        proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
         handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
@@ -93,21 +96,23 @@ def connect_many(
 
     Raises:
         ValueError, TypeError: bad options, before any I/O.  A target that cannot be parsed does
-            not end the run: it is a result with an ``invalid_argument`` error.
+            not end the run: it is a result with an :class:`~aioconnect.InvalidTarget`.
 
     Want of descriptors, buffers or local ports never fails a target: fewer are kept in flight
     for a while (an event, :class:`~aioconnect.events.SlowedDown`), and it is tried again.
     """
+    if "proxy" in options:
+        take_proxy(options)
     dialer = Dialer(**options, timeout=target_timeout)
     if isinstance(targets, str | bytes) or not isinstance(targets, Iterable | AsyncIterable):
-        raise TypeError(f"targets is an iterable of targets, not {targets!r}")
+        raise TypeError(f"targets is an iterable of targets, not {type(targets).__name__}")
     check_count("burst", burst)
     return ConnectMany(
         dialer,
         targets,
         limit=check_count("limit", default_limit() if limit is None else limit),
         per_host=None if per_host is None else check_count("per_host", per_host),
-        pace=None if rate is None else Pace(rate, burst),
+        pace=None if rate is None else room.Pace(rate, burst),
         ordered=ordered,
         timeout=check_limit("timeout", timeout),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import causes
 from ..call import Call
@@ -90,10 +90,10 @@ class Entry(Call):
     @property
     def host(self) -> str:
         """The host for which a port may be lacking."""
-        return host_of(self._targets[0])
+        return host_of(self._targets[0].dialled)
 
 
-def host_of(target: Target) -> Any:
+def host_of(target: Target) -> str:
     """Name the host of a target, in one spelling."""
     if target.name is not None:
         return target.name.lower().rstrip(".")

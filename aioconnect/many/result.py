@@ -8,6 +8,8 @@ from contextlib import suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
+from ..targets import shown
+
 if TYPE_CHECKING:
     from ..errors import ConnectError
     from ..targets import AnyTarget
@@ -58,7 +60,7 @@ class ConnectResult:
 
     def __repr__(self) -> str:
         what = self.socket if self.error is None else self.error
-        return f"<ConnectResult {self.target!r}: {what!r}>"
+        return f"<ConnectResult {shown(self.target)}: {what!r}>"
 
 
 def peer_of(result: ConnectResult) -> Any:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["READ", "Pace", "Room", "Waiting"]
+__all__ = ["READ_NEXT", "Pace", "Room", "Waiting"]
 
 CATCH_UP = 0.02
 """Seconds of late starts that a ``rate`` makes up for; timers come late, and that must not add
@@ -39,10 +39,10 @@ GROW_EVERY = 0.5
 MAX_DELAYED = 64
 """How many targets may wait for a port before no more are read to find another destination."""
 
-READ: Any = object()
+READ_NEXT: Any = object()
 """The answer of :meth:`Room.next`: read the next target."""
 
-_FREE = (0.0, 0.0)
+_ENOUGH = (0.0, 0.0)
 
 
 class Waiting(Protocol):
@@ -135,8 +135,8 @@ class Room:
             turn: the index whose turn it is, in order.
 
         Returns:
-            An entry that has waited, to be taken by ``pop``; ``READ``: the next one that is read;
-            or None: nothing.
+            An entry that has waited, to be taken by ``pop``; ``READ_NEXT``: the next one that
+            is read; or None: nothing.
         """
         self._resume = inf
         if self.size < self.limit and now >= self._grow_at:
@@ -151,7 +151,7 @@ class Room:
         if self.urgent >= 0 and self.urgent == turn and first != turn:
             return None  # or another would take what was given up for that one
         if self._pace is not None or self._shortages:
-            until = self._shortages.get("", _FREE)[0]
+            until = self._shortages.get("", _ENOUGH)[0]
             if self._pace is not None:
                 until = max(until, self._pace.next)
             if now < until:
@@ -161,7 +161,7 @@ class Room:
             return runnable[0][1]
         if self._n_parked >= self.limit or len(self._delayed) >= MAX_DELAYED:
             return None  # else too many would wait for one host
-        return READ
+        return READ_NEXT
 
     def pop(self) -> None:
         """Take the entry that ``next`` has named."""
@@ -177,7 +177,7 @@ class Room:
     def admit(self, entry: Waiting, now: float) -> bool:
         """Let an entry start; False if it waits, for a port or for its host."""
         if self._shortages:
-            until = self._shortages.get(entry.host, _FREE)[0]
+            until = self._shortages.get(entry.host, _ENOUGH)[0]
             if now < until:
                 self._delay(entry, until)
                 return False
@@ -249,7 +249,7 @@ class Room:
             now: the instant.
             sockets: how many sockets wait to be taken.
         """
-        until, pause = self._shortages.get(host, _FREE)
+        until, pause = self._shortages.get(host, _ENOUGH)
         if now >= until:
             pause = min(max(2 * pause, LEAST_PAUSE), MOST_PAUSE)
             until = now + pause

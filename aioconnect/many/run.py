@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 # Some of this is not used here, but loaded now: later there may be no descriptor to load it with.
 from .. import causes, events, poller, retrying  # noqa: F401
-from ..dialer import check_family
+from ..dialer import reached
 from ..instants import Instants
 from ..log import emit
 from ..resolve import known, order, system  # noqa: F401
@@ -24,11 +24,11 @@ from . import source
 from .entry import EVERYWHERE, Entry, host_of
 from .order import AsTheyCome, InOrder
 from .result import ConnectResult, give_up
-from .room import READ, Room
+from .room import READ_NEXT, Room
 from .source import NOTHING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable
+    from collections.abc import AsyncIterable, Iterable, Sequence
     from typing import Self
 
     from ..dialer import Dialer
@@ -148,7 +148,7 @@ class ConnectMany:
             entry = room.next(now, len(done) + results.held, results.held, results.turn)
             if entry is None:
                 return
-            if entry is READ and (
+            if entry is READ_NEXT and (
                 source.exhausted
                 or (results.turn >= 0 and results.window(source.count, room.limit) <= 0)
             ):
@@ -156,7 +156,7 @@ class ConnectMany:
             self._slot = poller.acquire_slot()
             if self._slot is not None:
                 return
-            if entry is READ:
+            if entry is READ_NEXT:
                 given = source.read(self._wanted)
                 if given is NOTHING:
                     poller.release_slot()
@@ -189,16 +189,19 @@ class ConnectMany:
     def _parsed(self, result: ConnectResult) -> Entry | None:
         """Return the entry for what was read; None if it is no target, which is its result."""
         try:
-            targets = parse_all(result.target)
-            if self._dialer.family:
-                check_family(targets, self._dialer)
+            targets = self._targets(result)
         except (ValueError, TypeError) as exc:
             result.error = causes.not_a_target(str(exc))
             self._settle(result, self._poller.clock())
             return None
         return self._entry(targets, result)
 
-    def _entry(self, targets: tuple[Target, ...], result: ConnectResult) -> Entry:
+    def _targets(self, result: ConnectResult) -> Sequence[Target]:
+        targets = parse_all(result.target)
+        dialer = self._dialer
+        return reached(targets, dialer) if dialer.family or dialer.proxy is not None else targets
+
+    def _entry(self, targets: Sequence[Target], result: ConnectResult) -> Entry:
         entry = Entry(self._poller, targets, self._dialer, result, self._ready, self._alarm)
         if entry.deadline > self._deadline:
             entry.deadline = self._deadline
@@ -280,7 +283,7 @@ class ConnectMany:
         result = self._order.evict_last(wanted)
         if result is not None:
             give_up(result)
-            entry = self._entry(parse_all(result.target), result)
+            entry = self._entry(self._targets(result), result)
             self._room.evicted(entry, host, self._order.turn)
 
     # The end -------------------------------------------------------------------------------------

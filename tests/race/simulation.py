@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from aioconnect.race import Attempt, Race, first_wait, interleaved
+from aioconnect.race import Attempt, Race, interleaved
+from aioconnect.spans import first_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

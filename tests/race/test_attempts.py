@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aioconnect.race import Attempt, Race, pause
+from aioconnect.race import Attempt, Race
+from aioconnect.spans import pause
 
 from .simulation import endpoint, offer, start, starts, word
 

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aioconnect.race import LEAST_SHARE
+from aioconnect.spans import LEAST_SHARE
 
 from .simulation import AF, Answer, End, Row, Simulation, one_target, word
 

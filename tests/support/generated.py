@@ -193,20 +193,22 @@ from typing import TYPE_CHECKING, TypedDict
 if TYPE_CHECKING:
     import asyncio
     import socket
-    from collections.abc import AsyncIterable, Callable, Generator, Iterable, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Sequence
     from ssl import SSLContext
     from typing import Any, Generic, TypeAlias, TypeVar
 
+    from .address_policy import AddressPolicyLike
     from .dialer import Dialer
     from .events import Event
     from .many import AnyTarget, ConnectMany
+    from .proxy import Proxy
     from .resolve.base import Resolver
     from .retry import Breaker, Budget, PolicyLike
-    from .targets import Endpoint, TargetLike
+    from .targets import Endpoint, Handshake, TargetLike
 
     LocalAddress: TypeAlias = tuple[str, int] | str
     SocketOption: TypeAlias = tuple[int, int, int | bytes]
-    Handshake: TypeAlias = Callable[[socket.socket, Endpoint], Generator[int, None, Any]]
+    ProxyLike: TypeAlias = Proxy | str
 
     DialerT = TypeVar("DialerT", bound=Dialer)
     ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
