@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aioconnect import ConnectError, DeadlineExceeded, retry
-from aioconnect.driver import READ
-from aioconnect.stages import Stage
+from aioconnect.stages import StageSpec
+from aioconnect.wait import READ
 
 from .running import EVERYTHING, Row, cases, lines, run
 
@@ -250,7 +250,7 @@ class Thing:
         return int(self.made_of.fileno())
 
 
-def wrapping(things: list[Thing], *, seconds: bool = True, sole: bool = False) -> Stage:
+def wrapping(things: list[Thing], *, seconds: bool = True, sole: bool = False) -> StageSpec:
     """Return a stage that makes a thing of what it gets, when its peer has said a byte."""
 
     def begin(given: Any, endpoint: Any) -> Generator[int, None, Thing]:
@@ -262,7 +262,7 @@ def wrapping(things: list[Thing], *, seconds: bool = True, sole: bool = False) -
             sock.recv(1)
         return Thing(given, things)
 
-    return Stage("tls", begin, undo=Thing.close, sole=sole)
+    return StageSpec("tls", begin, undo=Thing.close, sole=sole)
 
 
 def test_a_stage_gets_what_the_one_before_has_made() -> None:
@@ -282,7 +282,7 @@ def test_each_stage_closes_its_own() -> None:
     """Of an attempt that loses, that fails, that is left: whatever it has made so far."""
     for leave in (0.05, 0.15, 0.25, 0.35, 0.45, 9.0):
         things: list[Thing] = []
-        stages = [wrapping(things, seconds=False), Stage("handshake", stall)]
+        stages = [wrapping(things, seconds=False), StageSpec("handshake", stall)]
         outcome = run(
             "a connects 0.1; a/peer silent; b connects; b/peer silent",
             *"ab",
@@ -335,7 +335,7 @@ def test_a_driver_without_a_loop_refuses_what_needs_one() -> None:
         return handshake(sock)
 
     with pytest.raises(TypeError, match="loop"):
-        run("a connects 0.1; a/peer silent", "a", stages=[Stage("handshake", begin)])
+        run("a connects 0.1; a/peer silent", "a", stages=[StageSpec("handshake", begin)])
 
 
 def test_the_error_of_a_stage_is_the_callers_to_read() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import aioconnect
 from aioconnect import poller
-from aioconnect.driver import WRITE
+from aioconnect.wait import WRITE
 
 from ..support.account import descriptors
 from ..support.loops import LOOPS

@@ -13,7 +13,7 @@ import pytest
 
 import aioconnect
 from aioconnect import poller
-from aioconnect.driver import READ, WRITE
+from aioconnect.wait import READ, WRITE
 
 from ..support.account import polled
 from ..support.servers import listen, refusing
