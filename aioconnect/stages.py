@@ -13,6 +13,7 @@ Either fails by an ``OSError``, which is the failure of the attempt.
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -117,6 +118,8 @@ class Stages:
                 if not self._task.done():
                     return False
                 task, self._task = self._task, None
+                if task.cancelled():  # not by us: then it were awaited no longer
+                    raise OSError(errno.ECANCELED, "the handshake was cancelled")
                 self._made(task.result())
             elif self._generator is not None:
                 self._unwatch()
