@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,8 +36,20 @@ def network() -> Iterator[Namespace]:
     """Move into a network with an interface that has a link-local address, and a server."""
     with namespace() as network:
         network.ip(f"address add {HOST}/64 dev lo nodad")
-        with listen(("::", 7000)):
+        with listen(("::", 7000)) as server:
+            settle(server)
             yield network
+
+
+def settle(server: socket.socket) -> None:
+    """Wait until the kernel has the routes of the new address."""
+    limit = time.monotonic() + 20
+    while time.monotonic() < limit:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.settimeout(0.05)
+            if probe.connect_ex((HOST, 7000, 0, index())) == 0:
+                server.accept()[0].close()
+                return
 
 
 def index() -> int:
