@@ -295,7 +295,11 @@ class Round:
                 self._driver.unwatch(sock)
                 if self._take_in(race, sock, 0):
                     return True
-            elif attempt.stages is not None and self._advance(race, attempt):
+            elif (
+                attempt.stages is not None
+                and attempt.stages.ready()
+                and self._advance(race, attempt)
+            ):
                 return True
             if attempt not in race.running:
                 return False
