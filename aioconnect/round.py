@@ -295,8 +295,10 @@ class Round:
                 self._driver.unwatch(sock)
                 if self._take_in(race, sock, 0):
                     return True
-            elif attempt.stages is not None and self._advance(race, attempt):
-                return True
+            elif attempt.stages is not None:
+                attempt.stages.unwatch()
+                if self._advance(race, attempt):
+                    return True
             if attempt not in race.running:
                 return False
         cause = attempt.error  # between two tries, its last error says why

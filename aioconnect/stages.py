@@ -4,7 +4,8 @@ A stage gets what the one before it made (the first one gets the socket), and ma
 one gets; the call's result is what the last one made.  There are two kinds:
 
 - a generator, which every driver can run.  It reads and writes the non-blocking socket itself,
-  yields ``READ`` or ``WRITE`` where it would have to wait, and never closes the socket;
+  yields ``READ`` or ``WRITE`` where it would have to wait, and never closes the socket.  What it
+  returns does not count: it makes what it was given ready for the next;
 - a coroutine, for what needs an event loop (TLS).  It owns what it was given from its start, and
   closes it unless it returns.
 
@@ -15,13 +16,15 @@ from __future__ import annotations
 
 import socket
 from collections import deque
+from collections.abc import Generator
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import attempt
+from .wait import READ, WRITE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from .driver import Driven, Driver
     from .targets import Endpoint
@@ -119,20 +122,34 @@ class Stages:
             elif self._generator is not None:
                 try:
                     events = next(self._generator)
-                except StopIteration as stop:
+                except StopIteration:
                     self._generator = None
-                    self._made(self.made if stop.value is None else stop.value)
+                    self._made(self.made)
                 else:
+                    if events not in (READ, WRITE):
+                        raise TypeError(f"a handshake yields READ or WRITE, not {events!r}")
                     self._driver.watch(self._driven, self.made, events)
                     return False
             else:
-                begun = self._left[0].begin(self.made, self._endpoint)
-                if iscoroutine(begun):
-                    self._task = self._driver.run(self._driven, self, begun)
-                    self.made = None
-                else:
-                    self._generator = begun  # type: ignore[assignment]
+                self._begin(self._left[0])
         return True
+
+    def _begin(self, stage: StageSpec) -> None:
+        begun = stage.begin(self.made, self._endpoint)
+        if isinstance(begun, Generator):
+            self._generator = begun
+        elif iscoroutine(begun) and stage.name != "handshake":
+            self._task = self._driver.run(self._driven, self, begun)
+            self.made = None
+        else:
+            if iscoroutine(begun):
+                begun.close()
+            raise TypeError(f"handshake must return a generator, not {begun!r}")
+
+    def unwatch(self) -> None:
+        """Wait for nothing, so that ``step`` can be asked although nothing was reported."""
+        if self._generator is not None:
+            self._driver.unwatch(self.made)
 
     def _made(self, made: Any) -> None:
         self._undo = self._left.popleft().undo
