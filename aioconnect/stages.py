@@ -14,16 +14,16 @@ Either fails by an ``OSError``, which is the failure of the attempt.
 
 from __future__ import annotations
 
-import socket
+import errno
 from collections import deque
 from collections.abc import Generator
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import attempt
-from .wait import READ, WRITE
+from . import attempt, wait
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Coroutine, Sequence
 
     from .driver import Driven, Driver
@@ -62,6 +62,7 @@ class Stages:
     """
 
     __slots__ = (
+        "_awaits",
         "_driven",
         "_driver",
         "_endpoint",
@@ -87,6 +88,7 @@ class Stages:
         self._endpoint = endpoint
         self._generator: Generator[int, None, Any] | None = None
         self._task: Any = None
+        self._awaits = 0  # what the generator waits for: READ or WRITE
         self._undo: Callable[[Any], object] = attempt.close
         self._local = sock.getsockname()
         self.made: Any = sock
@@ -118,16 +120,20 @@ class Stages:
                 if not self._task.done():
                     return False
                 task, self._task = self._task, None
+                if task.cancelled():  # not by us: then it were awaited no longer
+                    raise OSError(errno.ECANCELED, "the handshake was cancelled")
                 self._made(task.result())
             elif self._generator is not None:
+                self._unwatch()
                 try:
                     events = next(self._generator)
                 except StopIteration:
                     self._generator = None
                     self._made(self.made)
                 else:
-                    if events not in (READ, WRITE):
+                    if events not in (wait.READ, wait.WRITE):
                         raise TypeError(f"a handshake yields READ or WRITE, not {events!r}")
+                    self._awaits = events
                     self._driver.watch(self._driven, self.made, events)
                     return False
             else:
@@ -146,9 +152,15 @@ class Stages:
                 begun.close()
             raise TypeError(f"handshake must return a generator, not {begun!r}")
 
-    def unwatch(self) -> None:
-        """Wait for nothing, so that ``step`` can be asked although nothing was reported."""
-        if self._generator is not None:
+    def ready(self) -> bool:
+        """Whether what the stage waits for is there."""
+        if self._task is not None:
+            return bool(self._task.done())
+        return not self._awaits or wait.ready(self.made, self._awaits)
+
+    def _unwatch(self) -> None:
+        if self._awaits:
+            self._awaits = 0
             self._driver.unwatch(self.made)
 
     def _made(self, made: Any) -> None:
@@ -159,14 +171,13 @@ class Stages:
         """Close what there is, and end what runs."""
         generator, self._generator = self._generator, None
         task, self._task = self._task, None
-        made, self.made = self.made, None
         try:
             if task is not None:
                 task.cancel()
-            if isinstance(made, socket.socket):
-                self._driver.unwatch(made)
+            self._unwatch()
             if generator is not None:
                 generator.close()
         finally:
+            made, self.made = self.made, None
             if made is not None:
                 self._undo(made)
