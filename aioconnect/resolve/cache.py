@@ -251,7 +251,7 @@ class Cache:
         if isinstance(outcome, socket.gaierror) and outcome.errno in _ABSENT:
             if to_keep:
                 kept = _Kept(now + self._negative_ttl, 0.0, None)
-                kept.number, kept.text = outcome.errno, outcome.strerror or ""
+                kept.number, kept.text = outcome.errno, outcome.words
                 self._keep(question.key, kept)
             return outcome
         with self._lock:
