@@ -12,6 +12,7 @@ import pytest
 
 import aioconnect
 from aioconnect import ConnectError, events, retry
+from aioconnect.resolve import Cache
 
 from ..support.apis import APIS, Api
 from ..support.limits import open_directory, other_user
@@ -244,6 +245,17 @@ async def test_a_resolvers_words_are_said_and_its_exception_is_kept(
     error = caught.value
     assert error.strerror == said
     assert raised in (error.__cause__, error.attempts[0].error.__cause__)
+
+
+async def test_a_failure_that_a_cache_keeps_says_the_same_each_time() -> None:
+    """Its words are kept, and not the sentence that was made of them."""
+    cache = Cache(Registry(socket.gaierror(socket.EAI_NONAME, "not in the table")))
+    said = set()
+    for _ in range(3):
+        with pytest.raises(aioconnect.NameNotResolved) as caught:
+            await cache.lookup("db.test", socket.AF_INET)
+        said.add((caught.value.strerror, caught.value.words))
+    assert said == {("no such name db.test: not in the table", "not in the table")}
 
 
 def test_a_retry_policys_words_are_said(api: Api) -> None:
