@@ -33,6 +33,7 @@ True and a :class:`Verdict` that allows are a yes, everything else is a no.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from typing import TYPE_CHECKING, Any, TypeAlias
