@@ -37,8 +37,11 @@ class World(Protocol):
 class Driver(Protocol):
     """Who waits for calls: an event loop's poller, or poll(2)."""
 
-    clock: Callable[[], float]
-    """Seconds on the clock that all instants given to this driver belong to."""
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The clock, in seconds, that all instants given to this driver belong to."""
+        ...
+
     world: World | None
     """The simulated network, or None."""
 
