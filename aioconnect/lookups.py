@@ -257,10 +257,7 @@ class NameLookups:
             name.awaited.remove(answer.family)
             name.answers.append(answer)
             if answer.addresses:
-                assert _resolving is not None
-                name.endpoints = _resolving.arranged(
-                    name.answers, name.asked.port, self._options.type
-                )
+                name.endpoints = self._bounded(name)
                 if self._log.observed:
                     self._emit(
                         events.LookupSucceeded,
@@ -274,6 +271,23 @@ class NameLookups:
                 self._failed(name, answer.family, _no_data(), now)
         if name.group:
             self._offer(name, race, now)
+
+    def _bounded(self, name: Name) -> Sequence[Endpoint]:
+        """Return the addresses to dial of those known by now: so many of a name, and no more.
+
+        The family that comes first leaves a share to the other.
+        """
+        from .resolve.order import MAX_ADDRESSES, OTHER_FAMILY
+
+        assert _resolving is not None
+        offered = name.endpoints
+        most = MAX_ADDRESSES - OTHER_FAMILY if name.awaited else MAX_ADDRESSES
+        known: Sequence[Endpoint] = _resolving.arranged(
+            name.answers, name.asked.port, self._options.type, most
+        )
+        fresh = [each for each in known if each not in offered]
+        dropped = fresh[max(MAX_ADDRESSES - len(offered), 0) :] if offered else ()
+        return [each for each in known if each not in dropped] if dropped else known
 
     def _offer(self, name: Name, race: Race, now: float) -> None:
         """Offer what is known now of a name's target."""
