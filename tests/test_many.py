@@ -320,13 +320,10 @@ class AtHand:
     def __init__(self) -> None:
         self.forgotten: list[str] = []
 
-    def peek(self, name: str, family: int) -> Answer | None:
+    def peek_name(self, name: str, families: Any) -> tuple[Answer, ...]:
         """Return what is kept."""
-        return Answer(("127.0.0.1",)) if family == socket.AF_INET else None
-
-    def absent(self, name: str, family: int) -> bool:
-        """Tell whether it is known that there is nothing."""
-        return family == socket.AF_INET6
+        known = {socket.AF_INET: ("127.0.0.1",), socket.AF_INET6: ()}
+        return tuple(Answer(known[family], family=family) for family in families)
 
     def forget(self, name: str) -> None:
         """Take note that what is kept may be old."""
