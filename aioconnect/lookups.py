@@ -331,13 +331,21 @@ class NameLookups:
         """Return the failed look-ups that matter: that a name lacks one family is no news."""
         found: list[AttemptFailed] = []
         for name in self.names:
-            for family in name.awaited if now >= deadline else ():
-                self._failed(name, family, LookupTimedOut(), now)
+            if name.awaited and now >= deadline:
+                late = self._why_late(name)
+                for family in name.awaited:
+                    self._failed(name, family, late, now)
             if not name.endpoints:
                 found += name.failures
             else:
                 found += [f for f in name.failures if f.error.help & Help.SAME]
         return found
+
+    def _why_late(self, name: Name) -> OSError:
+        """Return why a name is still awaited: this host lacks something, or the time was up."""
+        from .resolve.base import lacking
+
+        return lacking(_resolver(self._options), name.asked.host) or LookupTimedOut()
 
     def leave(self, *, finish: bool) -> None:
         """Wait for no look-up any more; with ``finish`` they may go on for the cache's sake."""

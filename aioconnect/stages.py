@@ -127,9 +127,11 @@ class Stages:
                 self._unwatch()
                 try:
                     events = next(self._generator)
-                except StopIteration:
+                except StopIteration as stop:
                     self._generator = None
-                    self._made(self.made)
+                    # A ``handshake=`` of the caller's speaks, and makes nothing of the socket.
+                    speaks = stop.value is None or self.name == "handshake"
+                    self._made(self.made if speaks else stop.value)
                 else:
                     if events not in (wait.READ, wait.WRITE):
                         raise TypeError(f"a handshake yields READ or WRITE, not {events!r}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .. import causes
 from ..call import Call
-from ..errors import NoBuffers, PortsExhausted, TooManyOpenFiles
+from ..errors import Help, NameNotResolved, NoBuffers, TooManyOpenFiles
 
 if TYPE_CHECKING:
     from collections import deque
@@ -22,11 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EVERYWHERE", "Entry", "host_of"]
 
-EVERYWHERE = (TooManyOpenFiles, NoBuffers)
-"""What this host lacks for a moment, for everything that is dialled."""
-
-LACKING = (*EVERYWHERE, PortsExhausted)
-"""The same, or for one destination."""
+EVERYWHERE = (TooManyOpenFiles, NoBuffers, NameNotResolved)
+"""What this host lacks for a moment, for everything that is dialled; else for one destination."""
 
 
 class Entry(Call):
@@ -75,7 +72,7 @@ class Entry(Call):
 
     def round_failed(self, failures: Sequence[AttemptFailed]) -> bool:
         """Let a round not count that failed only because this host lacked something."""
-        lacking = [failed for failed in failures if isinstance(failed.error, LACKING)]
+        lacking = [failed for failed in failures if failed.error.help & Help.LOCAL]
         if not lacking:
             return False
         elapsed = self._driver.clock() - self.started
