@@ -98,6 +98,7 @@ def do(model: Model, operation: str, argument: Any) -> None:
             model.pass_time(argument, most=2)
 
 
+@pytest.mark.sweep
 @settings(max_examples=examples(200), deadline=None)
 @given(operations=st.lists(OPERATIONS, max_size=40))
 def test_whatever_is_asked_of_them_they_are_a_table(operations: list[tuple[str, Any]]) -> None:

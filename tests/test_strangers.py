@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import resource
 import socket
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from aioconnect.resolve import AiodnsResolver, Answer, Cache
 
 from .resolve.conftest import pycares_thread  # noqa: F401  # a fixture
 from .resolve.dns import AAAA, A, Question, Send, Server, address, reply
+from .support.needs import needs
 from .support.servers import listen
 from .test_targets import HOSTILE
 
@@ -320,7 +320,7 @@ def resident() -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux")
+@needs("/proc/self/statm")
 def test_ten_thousand_hostile_names_leave_nothing_in_memory() -> None:
     """Each with addresses of its own, each denied; what is cached is bounded, and small."""
     assert asyncio.run(megabytes_left(10_000)) < 6

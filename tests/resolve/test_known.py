@@ -144,6 +144,7 @@ def test_one_family_alone_is_asked_for_as_in_glibc(text: str, family: int, found
     assert addresses(Hosts(text.encode()).answers("db", (family,))) == found
 
 
+@pytest.mark.sweep
 @needs("mount namespace", "veth")
 @pytest.mark.parametrize("multi", ["on", "off"])
 def test_any_hosts_file_gives_what_glibc_gives(multi: str) -> None:
