@@ -40,8 +40,10 @@ from .errors import (
     PathNotFound,
     PathUnusable,
     PeerClosed,
+    PolicyDenied,
     PortsExhausted,
     ProtocolError,
+    ProxyError,
     SocketBusy,
     SocketUnusable,
     TimedOut,
@@ -56,7 +58,9 @@ from .targets import Endpoint, TargetLike
 
 if TYPE_CHECKING:
     from . import blocking, many, resolve, retry, supervise
+    from .address_policy import AddressPolicy, NamedEndpoint, Verdict
     from .many import ConnectMany, ConnectResult, connect_many
+    from .proxy import Proxy
     from .ready import wait_until_ready
     from .resolve import Answer, Resolver
     from .supervise import Supervisor
@@ -69,6 +73,7 @@ __all__ = [
     "AddressFamilyNotSupported",
     "AddressInUse",
     "AddressNotAvailable",
+    "AddressPolicy",
     "Answer",
     "AttemptFailed",
     "AttemptTimedOut",
@@ -91,6 +96,7 @@ __all__ = [
     "InvalidAddress",
     "InvalidTarget",
     "NameNotResolved",
+    "NamedEndpoint",
     "NetworkDown",
     "NetworkUnreachable",
     "NoBuffers",
@@ -100,8 +106,11 @@ __all__ = [
     "PathNotFound",
     "PathUnusable",
     "PeerClosed",
+    "PolicyDenied",
     "PortsExhausted",
     "ProtocolError",
+    "Proxy",
+    "ProxyError",
     "Resolver",
     "SocketBusy",
     "SocketUnusable",
@@ -110,6 +119,7 @@ __all__ = [
     "TargetLike",
     "TimedOut",
     "TooManyOpenFiles",
+    "Verdict",
     "WrongSocketType",
     "blocking",
     "connect",
@@ -131,12 +141,16 @@ __all__ = [
 
 _LAZY_MODULES = frozenset(("blocking", "many", "resolve", "retry", "supervise"))
 _LAZY_NAMES = {
+    "AddressPolicy": "address_policy",
     "Answer": "resolve",
     "ConnectMany": "many",
     "ConnectOptions": "typed",
     "ConnectResult": "many",
+    "NamedEndpoint": "address_policy",
+    "Proxy": "proxy",
     "Resolver": "resolve",
     "Supervisor": "supervise",
+    "Verdict": "address_policy",
     "connect_many": "many",
     "wait_until_ready": "ready",
 }

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import attempt, signatures, wait
-from .call import first
-from .dialer import check_family, with_options
-from .options import check_limit
-from .polling import PollCall, drive
+from . import signatures
+from .call import Call
+from .dialer import reached, with_options
+from .own_socket import OwnSocket, check_address
+from .polling import PollDriver
 from .targets import parse_all
+from .wait import check_socket
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
     from typing import Unpack
 
-    from .call import First
+    from .address_policy import AddressPolicyLike
     from .options import ConnectOptions
     from .targets import TargetLike
 
@@ -55,7 +56,10 @@ def connect(
         interleave: addresses of the first family that come first (default 1).
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
-        address_policy: called with each 5-tuple before it is dialled (default None).
+        address_policy: which addresses may be dialled (default None).
+        allowed_names: the targets that may be looked up and dialled (default None).
+        proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
+        handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
     Returns:
@@ -63,35 +67,18 @@ def connect(
 
     Raises:
         ConnectError: no connection.
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
     """
     dialer = with_options(options)
-    targets = check_family(parse_all(target, port), dialer)
-    begun, outcome, started = first(targets, dialer), attempt.FAILED, None
-    if begun is not None:
-        outcome, started = attempt.begin(begun, dialer), begun.started
-    if begun is not None and outcome == attempt.CONNECTED:
-        sock = begun.sock
-    else:
-        sock = _drive(PollCall(targets, dialer, started), begun, outcome)
-    assert sock is not None
+    driver = PollDriver()
+    call = Call(driver, reached(parse_all(target, port), dialer), dialer)
+    driver.drive(call)
+    if call.error is not None:
+        raise call.take_error()
+    sock: socket.socket = call.result
     sock.setblocking(True)
     return sock
-
-
-def _drive(call: PollCall, begun: First | None, outcome: int) -> socket.socket | None:
-    """Run a call to its end."""
-    try:
-        if not call.start(begun, outcome):
-            steps = call.run()
-            try:
-                for until in steps:
-                    call.wait(until)
-            finally:
-                steps.close()
-    finally:
-        call.close()
-    return call.sock
 
 
 def connect_wait(sock: socket.socket, *, timeout: float | None = None) -> None:
@@ -108,11 +95,16 @@ def connect_wait(sock: socket.socket, *, timeout: float | None = None) -> None:
 
     Source: connect(2), EINPROGRESS.
     """
-    wait.check_socket(sock)
-    drive(sock, wait.waiting(sock), check_limit("timeout", timeout), "wait", None)
+    _wait_for(sock, None, timeout)
 
 
-def sock_connect(sock: socket.socket, address: Any, *, timeout: float | None = None) -> None:
+def sock_connect(
+    sock: socket.socket,
+    address: Any,
+    *,
+    timeout: float | None = None,
+    address_policy: AddressPolicyLike | None = None,
+) -> None:
     """Connect the caller's own socket to one numeric address, and block until it is done.
 
     As :func:`aioconnect.sock_connect`; the socket may be blocking, and is left as it was.
@@ -121,23 +113,32 @@ def sock_connect(sock: socket.socket, address: Any, *, timeout: float | None = N
         sock: the caller's socket; never closed here.
         address: a numeric socket address, or a path.
         timeout: seconds; None waits as long as the kernel does.
+        address_policy: as for :func:`aioconnect.connect`; what it denies is not dialled.
 
     Raises:
         ConnectError: it could not be connected.
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
 
     Source: connect(2).
     """
-    wait.check_socket(sock)
-    address = attempt.check_address(sock, address)
-    limit = check_limit("timeout", timeout)
+    check_socket(sock)
+    address = check_address(sock, address, address_policy)
     before = sock.gettimeout()
     if before == 0 or sock.fileno() == -1:
-        drive(sock, attempt.connecting(sock, address), limit, "connect", address)
+        _wait_for(sock, address, timeout)
         return
     sock.setblocking(False)
     try:
-        drive(sock, attempt.connecting(sock, address), limit, "connect", address)
+        _wait_for(sock, address, timeout)
     finally:
         if sock.fileno() != -1:
             sock.settimeout(before)
+
+
+def _wait_for(sock: socket.socket, address: Any, timeout: float | None) -> None:
+    driver = PollDriver()
+    own = OwnSocket(driver, sock, address, timeout)
+    driver.drive(own)
+    if own.error is not None:
+        raise own.take_error()

@@ -11,7 +11,6 @@ Errors are built here and never raised.
 from __future__ import annotations
 
 import errno
-import os
 import re
 import socket
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from . import ssl_errors as ssl
 from . import table_kernel as kernel
 from . import table_others as others
+from . import table_proxies as proxies
 from .errors import ConnectError, Help, TLSError
 from .failure import KEPT_ATTEMPTS, know, rank, raw_args
 from .text import format_address, format_host, format_option
@@ -75,6 +75,8 @@ def classify(
     if number is None:
         return kernel.OTHER
     if stage != "connect" or said_by != "kernel":
+        if stage in proxies.CALL_LATE and number in proxies.OF_HANDSHAKE:
+            return proxies.OF_HANDSHAKE[number]
         if said_by == "hook" or stage == "policy":
             return others.of_hook(number, stage)
         if said_by == "option":
@@ -126,14 +128,13 @@ def _lacks_scope(address: Any) -> bool:
 def _make(
     cause: Cause,
     number: int | None,
-    words: str,
     stage: Stage,
     address: Any = None,
     family: int = 0,
     elapsed: float = 0.0,
     target: str = "",
 ) -> ConnectError:
-    error: ConnectError = cause.type(number, words)
+    error: ConnectError = cause.type(number, "")
     error.__dict__ = fields = {
         "_cause": cause,
         "address": address,
@@ -174,8 +175,11 @@ def from_errno(
             the stage ``"bind"``, ``bind``.
         about: the option (as ``setsockopt`` takes it) or the local address that it is about.
     """
-    cause = classify(number, stage, family, bound, address, said_by)
-    error = _make(cause, number, _strerror(number), stage, address, family, elapsed, target)
+    if stage == "connect" and number in PLAIN and family != _AF_UNIX and said_by == "kernel":
+        cause = kernel.BY_NUMBER[number]  # as `classify` would say: 1 % of a refused connect
+    else:
+        cause = classify(number, stage, family, bound, address, said_by)
+    error = _make(cause, number, stage, address, family, elapsed, target)
     if about is not None:
         error._about = _named(about, said_by)
     return error
@@ -211,14 +215,18 @@ def from_exception(
         fields = error.__dict__
         if "stage" not in fields:  # somebody else made it
             fields |= {"stage": stage, "address": address, "family": family, "_speaks": True}
+            fields["_words"] = exc.words
         if elapsed:
             fields["elapsed"] = elapsed
         if target:
             fields["target"] = target
+        if error.address is None:  # a handshake's: it knows neither its address nor its place
+            fields |= {"stage": stage, "address": address, "family": family}
         return error
     cause, number = _classify_exception(exc, stage, family, bound, address, said_by)
     words = _words_of(exc)
-    error = _make(cause, number, words, stage, address, family, elapsed, target)
+    error = _make(cause, number, stage, address, family, elapsed, target)
+    error._words = words
     if about is not None:
         error._about = _named(about, said_by)
     if isinstance(exc, socket.gaierror):
@@ -327,43 +335,55 @@ def timed_out(
     elapsed: float = 0.0,
 ) -> ConnectError:
     """Build the error for a limit of ours: the whole call's deadline, or one attempt's."""
-    if whole:
+    if stage in proxies.CALL_LATE:
+        cause = (proxies.CALL_LATE if whole else proxies.ATTEMPT_LATE)[stage]
+    elif whole:
         cause = others.DEADLINES.get(stage, others.DEADLINE)
     else:
         cause = others.TLS_TIMED_OUT if stage == "tls" else others.ATTEMPT_TIMED_OUT
-    return _make(cause, None, "timed out", stage, address, family, elapsed, target)
+    return _make(cause, None, stage, address, family, elapsed, target)
 
 
 def connected_to_itself(*, address: Any, family: int, elapsed: float = 0.0) -> ConnectError:
     """Build the error for a TCP socket that met itself (simultaneous open, RFC 9293 3.5)."""
-    number = errno.ECONNREFUSED
-    return _make(kernel.SELF, number, _strerror(number), "verify", address, family, elapsed)
+    return _make(kernel.SELF, errno.ECONNREFUSED, "verify", address, family, elapsed)
 
 
 def not_a_socket(*, address: Any, family: int, elapsed: float = 0.0) -> ConnectError:
     """Build the error for a path that refuses because something else than a socket is there."""
-    number = errno.ECONNREFUSED
-    words = _strerror(number)
-    return _make(kernel.NO_SOCKET, number, words, "connect", address, family, elapsed)
+    return _make(kernel.NO_SOCKET, errno.ECONNREFUSED, "connect", address, family, elapsed)
 
 
 def not_a_target(words: str) -> ConnectError:
     """Build the error for a target that cannot be parsed: ``words`` say why."""
-    error = _make(others.INVALID_TARGET, None, words, "resolve")
-    error._strerror = words
+    error = _make(others.INVALID_TARGET, None, "resolve")
+    error.strerror = error._words = words
     return error
 
 
 def lost(target: str, stopped: str, retry_after: float | None) -> ConnectError:
     """Build the error for a supervised connection that was lost and is not dialled again."""
-    error = _make(kernel.RESET, errno.ECONNRESET, "Connection lost", "connect", target=target)
+    error = _make(kernel.RESET, errno.ECONNRESET, "connect", target=target)
     error.stopped, error.retry_after = stopped, retry_after
     return error
 
 
+def from_proxy(name: str, said: str, *, status: int | None = None) -> ConnectError:
+    """Build the error for what a proxy said, or did, in its handshake: a row of ``BY_PROXY``."""
+    cause, number = proxies.BY_PROXY[name]
+    error = _make(cause, number, "proxy")
+    error._words, error.status = said, status
+    return error
+
+
+def closed_early() -> ConnectError:
+    """Build the error for a peer that closed before a handshake over the connection was done."""
+    return _make(proxies.CLOSED_EARLY, errno.EPIPE, "handshake")
+
+
 def circuit_open(target: str, retry_after: float) -> ConnectError:
     """Build the error for a breaker that lets nothing through for ``retry_after`` seconds."""
-    error = _make(others.CIRCUIT, None, "circuit open", "breaker", target=target)
+    error = _make(others.CIRCUIT, None, "breaker", target=target)
     error.stopped = "open"
     error.retry_after = retry_after
     return error
@@ -386,8 +406,12 @@ def combine(
     if len(attempts) > 1:
         # The newest of those that rank first: it is what a person would see now.
         dominant = min((a.error for a in reversed(attempts)), key=rank)
-    error = _copy(dominant)
-    fields = error.__dict__
+    if "_words" in dominant.__dict__:
+        error = _copy(dominant)
+        fields = error.__dict__
+    else:  # the kernel's, or a limit's: this is on the path of every refused connect
+        error = type(dominant)(dominant.errno, "")
+        error.__dict__ = fields = dominant.__dict__.copy()
     fields["target"] = target
     fields["attempts"] = tuple(attempts[-KEPT_ATTEMPTS:])
     fields["count"] = len(attempts) if count is None else count
@@ -412,16 +436,6 @@ def _copy(error: ConnectError) -> ConnectError:
 def is_local(error: ConnectError) -> bool:
     """Tell whether nothing can help but that something of this host becomes free."""
     return error.cause().help is Help.LOCAL
-
-
-_strerror_cache: dict[int, str] = {}
-
-
-def _strerror(number: int) -> str:
-    text = _strerror_cache.get(number)
-    if text is None:
-        text = _strerror_cache[number] = os.strerror(number)
-    return text
 
 
 know(others.row_of, from_errno, from_exception)

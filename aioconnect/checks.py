@@ -12,13 +12,18 @@ import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from . import causes
 from .targets import parse
 from .text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .allowed_names import AllowedNames
+    from .proxy import EnvironmentProxies, Proxy
+
 __all__ = [
+    "allowed_names",
     "count",
     "delay",
     "family",
@@ -27,10 +32,13 @@ __all__ = [
     "limit",
     "local_addr",
     "optional_span",
-    "plain_addresses",
+    "policy",
+    "proxy",
+    "proxy_and_type",
     "socket_options",
     "socket_type",
     "span",
+    "take_proxy",
 ]
 
 LEAST_DELAY = 0.010
@@ -157,11 +165,6 @@ def _no_path(text: str) -> str:
     return ""
 
 
-def plain_addresses(checked: Iterable[tuple[int, Any]]) -> list[Any]:
-    """Return local addresses as they were given, without their family."""
-    return [address for _, address in checked]
-
-
 def _items(name: str, value: Any) -> tuple[Any, ...]:
     try:
         return tuple(value)
@@ -192,6 +195,83 @@ def function(name: str, value: Any) -> Any:
     if value is not None and not callable(value):
         raise TypeError(f"{name} is not callable: {value!r}")
     return value
+
+
+def allowed_names(name: str, value: Any) -> AllowedNames | None:
+    """Return compiled patterns."""
+    if value is None:
+        return None
+    try:
+        from .allowed_names import AllowedNames  # loaded on first use
+    except OSError as exc:  # no descriptor to load it with
+        raise causes.from_exception(exc, stage="policy") from None
+    return value if isinstance(value, AllowedNames) else AllowedNames(value)
+
+
+def policy(name: str, value: Any) -> Any:
+    """Return a function that answers at once, or None."""
+    if value is None:
+        return None
+    if isinstance(value, type):
+        raise TypeError(f"{name} is an object, not a class: {value!r}")
+    if not callable(value):
+        raise TypeError(f"{name} is not callable: {value!r}")
+    try:
+        from . import address_policy  # loaded on first use
+    except OSError as exc:  # no descriptor to load it with
+        raise causes.from_exception(exc, stage="policy") from None
+    if address_policy.is_asynchronous(value):
+        raise TypeError(f"{name} answers at once: it is no async function, as {value!r} is")
+    return value
+
+
+def proxy(name: str, value: Any) -> Proxy | EnvironmentProxies | None:
+    """Return the proxy that a URL or ``"env"`` means."""
+    if value is None:
+        return None
+    try:
+        from .proxy import EnvironmentProxies, Proxy  # loaded on first use
+    except OSError as exc:  # no descriptor to load it with
+        raise causes.from_exception(exc, stage="proxy") from None
+
+    if isinstance(value, Proxy | EnvironmentProxies):
+        return value
+    if value == "env":
+        return EnvironmentProxies()
+    kind, given = type(value), [value]
+    del value  # a traceback can show the local variables of this frame
+    if kind is not str:
+        given.clear()
+        raise TypeError(f'{name} is a URL, a Proxy, "env" or None, not {kind.__name__}')
+    return Proxy(given.pop())
+
+
+def take_proxy(options: Any) -> None:
+    """Put the proxy in the place of what means it, in the keywords of a function.
+
+    They are a local variable of that function, and a traceback can show those; so what may hold
+    a password goes before anything else can fail.
+    """
+    options["proxy"] = proxy("proxy", options.pop("proxy"))
+
+
+def proxy_and_policy(proxy: Proxy | EnvironmentProxies) -> None:
+    """Refuse a policy on addresses that only the proxy will know."""
+    from .proxy import Proxy
+
+    if isinstance(proxy, Proxy) and proxy.resolves:
+        raise ValueError(
+            "address_policy cannot judge what a proxy looks up: use socks5://, or say with "
+            "allowed_names what may be asked of it"
+        )
+
+
+def proxy_and_type(proxy: Proxy | EnvironmentProxies, kind: int) -> None:
+    """Refuse a proxy beside a type that none takes."""
+    from .proxy import Proxy
+
+    if isinstance(proxy, Proxy) and kind != socket.SOCK_STREAM:
+        raise ValueError("proxy and type contradict each other: no proxy takes datagrams")
 
 
 def having(*methods: str) -> Callable[[str, Any], Any]:

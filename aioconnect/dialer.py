@@ -6,14 +6,16 @@ import socket
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from . import engine, signatures
+from . import causes, engine, signatures
+from .checks import take_proxy
 from .keywords import OPTIONS
 from .options import Options, check_span
 from .targets import parse_all
+from .via import via
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Self, TypeVar, Unpack
 
     from .supervise import Supervisor
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
 
 __all__ = ["Dialer", "connect"]
+
+_RETRYING = ("retry", "budget", "breaker")
 
 
 class Dialer(Options):
@@ -65,8 +69,19 @@ class Dialer(Options):
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.  It returns an
             unconnected socket, which the library then owns; an ``OSError`` from it is a failed
             attempt.  Default None.
-        address_policy: called with each 5-tuple before it is dialled.  Whoever named the address:
-            an ``OSError`` from it (``PermissionError``, say) forbids it.  Default None.
+        address_policy: which addresses may be dialled.  An ``AddressPolicy``, or a function that is
+            called with the numeric endpoint of each attempt, which has the ``name`` that was looked
+            up.  None, True and a ``Verdict`` that allows are a yes; everything else is a no.
+            Default None.
+        allowed_names: the targets that may be looked up and dialled.  Names, ``*.example.com``,
+            ``*`` for any name, addresses, ``unix:/path``; behind a proxy too.  Default None.
+        proxy: the proxy to connect through, as a URL or a ``Proxy``.
+            ``socks5h://user:password@host:port`` (the proxy resolves names), ``socks5://`` (they
+            are resolved here), ``http://`` (CONNECT).  The text ``"env"`` reads ``ALL_PROXY`` and
+            ``NO_PROXY``; without it the environment is not read.  Default None.
+        handshake: called with each connected socket and its 5-tuple.  It returns a generator that
+            speaks over the socket, and yields 1 to wait until it can read, 4 until it can write;
+            then the attempt is done.  An ``OSError`` from it is a failed attempt.  Default None.
         on_event: called with each event (``aioconnect.events``).  It only observes: an
             ``Exception`` in it is logged and dropped.  Default None.
 
@@ -77,11 +92,18 @@ class Dialer(Options):
 
     @signatures.dialer
     def __init__(self, **options: Unpack[ConnectOptions]) -> None:
-        policy = options.get("retry")
-        if policy is not None:
-            from . import retry  # loaded on first use
+        if "proxy" in options:
+            take_proxy(options)
+        if any(options.get(name) is not None for name in _RETRYING):
+            # Loaded on first use, and not in a call: that may have no descriptor to load with.
+            try:
+                from . import permits, retry, retrying  # noqa: F401
+            except OSError as exc:
+                raise causes.from_exception(exc, stage="wait") from None
 
-            options["retry"] = retry.policy(policy)
+            policy = options.get("retry")
+            if policy is not None:
+                options["retry"] = retry.policy(policy)
         super().__init__(**options)
 
     @signatures.replace
@@ -106,12 +128,17 @@ class Dialer(Options):
             interleave: addresses of the first family that come first.
             socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
-            address_policy: called with each 5-tuple before it is dialled.
+            address_policy: which addresses may be dialled.
+            allowed_names: the targets that may be looked up and dialled.
+            proxy: the proxy to connect through, as a URL or a ``Proxy``.
+            handshake: called with each connected socket and its 5-tuple.
             on_event: called with each event (``aioconnect.events``).
 
         Raises:
             TypeError, ValueError: as for :class:`Dialer`.
         """
+        if "proxy" in changes:
+            take_proxy(changes)
         changed: Self = super().replace(**changes)
         return changed
 
@@ -119,8 +146,8 @@ class Dialer(Options):
         self, target: TargetLike | Sequence[TargetLike], port: int | None = None
     ) -> socket.socket:
         """Connect as :func:`connect` does, with these options."""
-        sock, _, _ = await engine.dial(check_family(parse_all(target, port), self), self)
-        return sock
+        call = await engine.dial(reached(parse_all(target, port), self), self)
+        return call.result  # type: ignore[no-any-return]
 
     @signatures.dialer_open_connection
     async def open_connection(
@@ -169,7 +196,10 @@ class Dialer(Options):
             interleave: addresses of the first family that come first.
             socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
-            address_policy: called with each 5-tuple before it is dialled.
+            address_policy: which addresses may be dialled.
+            allowed_names: the targets that may be looked up and dialled.
+            proxy: the proxy to connect through, as a URL or a ``Proxy``.
+            handshake: called with each connected socket and its 5-tuple.
             on_event: called with each event (``aioconnect.events``).
 
         Returns:
@@ -180,7 +210,7 @@ class Dialer(Options):
         """
         from . import streams
 
-        return await streams.open_with(self, host, port, dict(keywords))
+        return await streams.open_with(self, host, port, keywords)
 
     @signatures.dialer_create_connection
     async def create_connection(
@@ -229,7 +259,10 @@ class Dialer(Options):
             interleave: addresses of the first family that come first.
             socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
-            address_policy: called with each 5-tuple before it is dialled.
+            address_policy: which addresses may be dialled.
+            allowed_names: the targets that may be looked up and dialled.
+            proxy: the proxy to connect through, as a URL or a ``Proxy``.
+            handshake: called with each connected socket and its 5-tuple.
             on_event: called with each event (``aioconnect.events``).
 
         Returns:
@@ -240,7 +273,7 @@ class Dialer(Options):
         """
         from . import streams
 
-        return await streams.create_with(self, protocol_factory, host, port, dict(keywords))
+        return await streams.create_with(self, protocol_factory, host, port, keywords)
 
     def supervise(
         self,
@@ -273,14 +306,15 @@ class Dialer(Options):
 
         Raises:
             ConnectError: (from the iteration) the policy has stopped.
-            ValueError, TypeError: bad input, before any I/O.
+            InvalidTarget: a target that means nothing, before any I/O.
+            ValueError, TypeError: other bad input, before any I/O.
         """
         from . import retry
         from .supervise import Supervisor
 
         return Supervisor(
             self,
-            check_family(parse_all(target, port), self),
+            reached(parse_all(target, port), self),
             policy=retry.RECONNECT if self.retry is None else self.retry,
             healthy_after=check_span("healthy_after", healthy_after),
             wake_interval=check_span("wake_interval", wake_interval),
@@ -300,7 +334,7 @@ def _with_numbers(**options: Any) -> Dialer:
     return Dialer(**options)
 
 
-def with_options(options: Mapping[str, Any]) -> Dialer:
+def with_options(options: Any) -> Dialer:
     """Return a dialer with these options, for one call.
 
     A program gives the same ``timeout`` everywhere.  Numbers are nobody's, so that a dialer that
@@ -314,6 +348,8 @@ def with_options(options: Mapping[str, Any]) -> Dialer:
             return _with_numbers(**options)
         except TypeError:  # of what cannot be hashed: the check below says what is wrong with it
             pass
+    if "proxy" in options:
+        take_proxy(options)
     return Dialer(**options)
 
 
@@ -364,8 +400,19 @@ async def connect(
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.  It returns an
             unconnected socket, which the library then owns; an ``OSError`` from it is a failed
             attempt.  Default None.
-        address_policy: called with each 5-tuple before it is dialled.  Whoever named the address:
-            an ``OSError`` from it (``PermissionError``, say) forbids it.  Default None.
+        address_policy: which addresses may be dialled.  An ``AddressPolicy``, or a function that is
+            called with the numeric endpoint of each attempt, which has the ``name`` that was looked
+            up.  None, True and a ``Verdict`` that allows are a yes; everything else is a no.
+            Default None.
+        allowed_names: the targets that may be looked up and dialled.  Names, ``*.example.com``,
+            ``*`` for any name, addresses, ``unix:/path``; behind a proxy too.  Default None.
+        proxy: the proxy to connect through, as a URL or a ``Proxy``.
+            ``socks5h://user:password@host:port`` (the proxy resolves names), ``socks5://`` (they
+            are resolved here), ``http://`` (CONNECT).  The text ``"env"`` reads ``ALL_PROXY`` and
+            ``NO_PROXY``; without it the environment is not read.  Default None.
+        handshake: called with each connected socket and its 5-tuple.  It returns a generator that
+            speaks over the socket, and yields 1 to wait until it can read, 4 until it can write;
+            then the attempt is done.  An ``OSError`` from it is a failed attempt.  Default None.
         on_event: called with each event (``aioconnect.events``).  It only observes: an
             ``Exception`` in it is logged and dropped.  Default None.
 
@@ -376,25 +423,33 @@ async def connect(
     Raises:
         ConnectError: no connection; it is also the built-in of its cause
             (``ConnectionRefusedError``, ``TimeoutError``, ``socket.gaierror``, ...).
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
 
     Cancelled, it closes everything that it opened, and ``CancelledError`` comes out.
 
     Sources: connect(2), RFC 8305, RFC 6724.
     """
     dialer = with_options(options) if options else DEFAULTS
-    targets = parse_all(target, port)
-    if dialer.family:
-        check_family(targets, dialer)
-    sock, _, _ = await engine.dial(targets, dialer)
-    return sock
+    targets: Sequence[Target] = parse_all(target, port)
+    if dialer.family or dialer.proxy is not None:
+        targets = reached(targets, dialer)
+    call = await engine.dial(targets, dialer)
+    return call.result  # type: ignore[no-any-return]
 
 
-def check_family(targets: Sequence[Target], options: Options) -> Sequence[Target]:
-    """Refuse a target whose family the options rule out."""
+def reached(targets: Sequence[Target], options: Options) -> Sequence[Target]:
+    """Return the targets as they are reached: directly, or through a proxy.
+
+    Raises:
+        ValueError: the options rule one out.
+    """
+    if options.proxy is not None:
+        judged = options.address_policy is not None and options.allowed_names is None
+        targets = via(targets, options.proxy, options.type, judged=judged)
     if options.family:
         for target in targets:
-            if target.family not in (0, options.family):
+            if target.dialled.family not in (0, options.family):
                 family = socket.AddressFamily(options.family).name
                 raise ValueError(f"{target.text} is not of the family asked for ({family})")
     return targets

@@ -1,132 +1,116 @@
 """The asyncio driver: it waits, in one coroutine frame, for what a call waits for.
 
-No task per attempt, no ``wait_for``, no executor.  Readiness comes from the loop's
+No task per attempt, no ``wait_for``, no executor.  Readiness and instants come from the loop's
 :mod:`~aioconnect.poller`; ``loop.sock_connect`` is never called.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import math
-from time import monotonic
+from math import inf
 from typing import TYPE_CHECKING, Any
 
-from . import attempt, causes, wait
-from .call import Call, first
-from .options import check_limit
-from .poller import ATTRIBUTE, Inbox, of
+from .call import Call
+from .own_socket import OwnSocket, check_address
+from .poller import ATTRIBUTE, of
+from .wait import check_socket
 
 if TYPE_CHECKING:
     import socket
-    from asyncio import AbstractEventLoop
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
 
-    from .events import Stage
+    from .address_policy import AddressPolicyLike
     from .options import Options
     from .poller import Poller
-    from .race import Candidate
-    from .resolve.base import Resolver
+    from .stages import StageSpec
     from .targets import Target
 
 __all__ = ["connect_wait", "dial", "sock_connect"]
 
-FINISH_LOOKUPS = 1.0
-"""Seconds that look-ups may go on after the connection is there, for the resolver's cache."""
 
-
-class AsyncioCall(Call, Inbox):
-    """A call that waits in an event loop."""
-
-    # From the first time that it must wait, at the latest.
-    loop: AbstractEventLoop | None = None
-    poller: Poller
-    _lookups: tuple[asyncio.Task[None], ...] = ()
-
-    def watch(self, candidate: Candidate) -> None:
-        assert candidate.sock is not None
-        loop = self.loop
-        if loop is None:
-            loop = self.loop = asyncio.get_running_loop()
-            self.poller = of(loop)
-        self.poller.watch(loop, candidate.sock.fileno(), self, candidate)
-
-    def unwatch(self, candidate: Candidate) -> None:
-        assert candidate.sock is not None
-        if self.loop is not None:  # the running loop may be another, or none, when it is closed
-            self.poller.unwatch(self.loop, candidate.sock.fileno(), candidate)
-
-    def look_up(self, resolver: Resolver, asked: tuple[int, int], name: str, family: int) -> None:
-        loop = self.loop
-        if loop is None:
-            loop = self.loop = asyncio.get_running_loop()
-            self.poller = of(loop)
-        coroutine = self._ask(resolver, asked, name, family)
-        task = loop.create_task(coroutine, name=f"aioconnect: look up {name}")
-        self._lookups += (task,)
-
-    async def _ask(
-        self, resolver: Resolver, asked: tuple[int, int], name: str, family: int
-    ) -> None:
-        try:
-            self.put((asked, family, await resolver.lookup(name, family)))
-        except OSError as exc:
-            self.put((asked, family, exc.with_traceback(None)))
-        except Exception as exc:
-            self.put((asked, family, exc))
-
-    def end_lookups(self, *, finish: bool) -> None:
-        pending = [task for task in self._lookups if not task.done()]
-        self._lookups = ()
-        if pending and finish and self.loop is not None:
-            self.loop.call_later(FINISH_LOOKUPS, _cancel, pending)
-        else:
-            _cancel(pending)
-
-
-def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-
-
-async def dial(targets: Sequence[Target], options: Options) -> tuple[socket.socket, Target, Any]:
+async def dial(
+    targets: Sequence[Target], options: Options, stages: Sequence[StageSpec] = ()
+) -> Call:
     """Connect to one of the targets.
 
+    Args:
+        targets: at least one.
+        options: how.
+        stages: what an attempt does after its connect.
+
     Returns:
-        The socket, which the caller owns now, the target that it is connected to, and the
-        address that was dialled.
+        The call, with its ``result``, which the caller owns now, and what it ``won``.
 
     Raises:
         ConnectError: it could not.
     """
     loop = asyncio.get_running_loop()
     poller: Poller = getattr(loop, ATTRIBUTE, None) or of(loop)
-    if (turn := poller.takes_turn(loop)) is not None:
-        await turn
-    begun, outcome, started = first(targets, options), attempt.FAILED, None
-    if begun is not None:
-        outcome, started = attempt.begin(begun, options), begun.started
-        if outcome == attempt.CONNECTED:
-            assert begun.sock is not None
-            return begun.sock, targets[0], begun.endpoint[4]
-    call = AsyncioCall(targets, options, started)
-    call.loop, call.poller = loop, poller
-    if not call.start(begun, outcome):
-        poller.gives_turn_back()
-        steps = call.run()
+    call = Call(poller, targets, options, stages)
+    try:
         try:
-            for until in steps:
+            if (slot := poller.acquire_slot()) is not None:
+                await _wait_for_slot(call, poller, slot)
+            until = call.step()
+            if until is not None:
+                poller.release_slot()
+            while until is not None:
                 if not call.items:
+                    call.future = future = loop.create_future()
                     try:
-                        await call.arrival(loop, poller, until)
+                        if until != inf:
+                            poller.wake_at(until, call)
+                        await future
                     finally:
-                        call.arrived(poller)
-        finally:
-            steps.close()  # when cancelled: closes every socket of the call
-    won = call.won
-    assert won is not None
-    assert won.sock is not None
-    return won.sock, call.targets[won.target], won.endpoint[4]
+                        poller.cancel(call)
+                until = call.step()
+        except BaseException:
+            call.close()
+            raise
+    except BaseException:  # also if one came in the first line of the handler above
+        call.close()
+        raise
+    if call.error is not None:
+        raise call.take_error()
+    return call
+
+
+async def _wait_for_slot(call: Call, poller: Poller, slot: asyncio.Future[None]) -> None:
+    """Wait for a turn of the loop in which few enough connect; the deadline holds."""
+    call.future, call.slot = slot, None
+    try:
+        if call.deadline != inf:
+            poller.wake_at(call.deadline, call)
+        await slot
+    finally:
+        poller.cancel(call)
+    if poller.clock() >= call.deadline:
+        raise call.late()
+
+
+async def drive(own: OwnSocket, poller: Poller) -> None:
+    """Wait for the caller's own socket.
+
+    Raises:
+        ConnectError: it could not be connected.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        until = own.step()
+        while until is not None:
+            if not own.items:
+                own.future = future = loop.create_future()
+                try:
+                    if until != inf:
+                        poller.wake_at(until, own)
+                    await future
+                finally:
+                    poller.cancel(own)
+            until = own.step()
+        if own.error is not None:
+            raise own.take_error()
+    finally:
+        own.close()
 
 
 async def connect_wait(sock: socket.socket, *, timeout: float | None = None) -> None:
@@ -147,12 +131,17 @@ async def connect_wait(sock: socket.socket, *, timeout: float | None = None) -> 
 
     Source: connect(2), EINPROGRESS.
     """
-    wait.check_socket(sock)
-    limit = check_limit("timeout", timeout)
-    await _drive(sock, wait.waiting(sock), limit, "wait", None)
+    poller = of(asyncio.get_running_loop())
+    await drive(OwnSocket(poller, sock, None, timeout), poller)
 
 
-async def sock_connect(sock: socket.socket, address: Any, *, timeout: float | None = None) -> None:
+async def sock_connect(
+    sock: socket.socket,
+    address: Any,
+    *,
+    timeout: float | None = None,
+    address_policy: AddressPolicyLike | None = None,
+) -> None:
     """Connect the caller's own non-blocking socket to one numeric address.
 
     As ``loop.sock_connect``, but: no name is ever looked up, an IPv6 scope id is kept, a full
@@ -166,6 +155,7 @@ async def sock_connect(sock: socket.socket, address: Any, *, timeout: float | No
         address: a numeric socket address: ``(host, port)``, ``(host, port, flowinfo, scope_id)``,
             or a path (``str`` or ``bytes``, abstract with a leading NUL).
         timeout: seconds; None waits as long as the kernel does.
+        address_policy: as for :func:`aioconnect.connect`; what it denies is not dialled.
 
     Raises:
         ConnectError: it could not be connected.
@@ -174,44 +164,9 @@ async def sock_connect(sock: socket.socket, address: Any, *, timeout: float | No
 
     Source: connect(2).
     """
-    wait.check_socket(sock)
+    check_socket(sock)
     if sock.fileno() != -1 and sock.gettimeout() != 0:
         raise ValueError("the socket is blocking: call setblocking(False) first")
-    address = attempt.check_address(sock, address)
-    limit = check_limit("timeout", timeout)
-    await _drive(sock, attempt.connecting(sock, address), limit, "connect", address)
-
-
-async def _drive(
-    sock: socket.socket,
-    steps: Generator[float | None, None, None],
-    timeout: float,
-    stage: Stage,
-    address: Any,
-) -> None:
-    loop = asyncio.get_running_loop()
-    poller = of(loop)
-    inbox = Inbox()
-    started = monotonic()
-    for pause in steps:
-        fd = sock.fileno()
-        if pause is None:
-            try:
-                poller.watch(loop, fd, inbox, sock)
-            except OSError as exc:
-                busy = isinstance(exc, FileExistsError)
-                number = errno.EALREADY if busy else exc.errno or errno.EBADF
-                raise causes.from_errno(number, stage=stage, address=address) from None
-        try:
-            while not inbox.items:
-                now = monotonic()
-                if pause is not None and now >= pause:
-                    break
-                if now - started >= timeout:
-                    raise attempt.expired(sock, pause, stage, address, now - started)
-                await inbox.wait(
-                    loop, poller, min(started + timeout, math.inf if pause is None else pause)
-                )
-        finally:
-            poller.unwatch(loop, fd, sock)
-        inbox.items.clear()
+    address = check_address(sock, address, address_policy)
+    poller = of(asyncio.get_running_loop())
+    await drive(OwnSocket(poller, sock, address, timeout), poller)

@@ -12,7 +12,9 @@ from typing import Any
 from . import ssl_errors as ssl
 from .failure import KEPT_ATTEMPTS as KEPT_ATTEMPTS
 from .failure import AttemptFailed, ConnectError, from_errno, from_exception
+from .sentence import MOST_WORDS
 from .terms import Cause, Help
+from .text import safe
 
 __all__ = [
     "AccessDenied",
@@ -43,8 +45,10 @@ __all__ = [
     "PathNotFound",
     "PathUnusable",
     "PeerClosed",
+    "PolicyDenied",
     "PortsExhausted",
     "ProtocolError",
+    "ProxyError",
     "SocketBusy",
     "SocketUnusable",
     "TLSError",
@@ -88,6 +92,15 @@ class AccessDenied(ConnectError, PermissionError):
     """File mode, firewall or security policy forbids it (EACCES, EPERM)."""
 
 
+class PolicyDenied(AccessDenied):
+    """The program itself forbids it: its ``address_policy``, or its ``allowed_names``."""
+
+    @property
+    def rule(self) -> str:
+        """What denied it, in the words of the policy: ``"10.0.0.0/8 (private use)"``."""
+        return safe(self.words, MOST_WORDS)
+
+
 class HostUnreachable(ConnectError):
     """No such host on its link, or an ICMP message says so."""
 
@@ -124,7 +137,7 @@ class InvalidTarget(ConnectError, ValueError):
     """A target that cannot mean anything, or could mean two things: nothing was dialled."""
 
     def __str__(self) -> str:
-        return self.strerror
+        return str(self.strerror)
 
 
 class InvalidAddress(ConnectError):
@@ -191,6 +204,13 @@ class CertificateError(TLSError, ssl.SSLCertVerificationError):
 
     verify_code: int = 0
     verify_message: str = ""
+
+
+class ProxyError(ConnectError):
+    """A proxy did not make the connection, for a reason that has no class of its own.
+
+    ``status`` is what it answered: the status of HTTP, the reply of SOCKS; None if no answer.
+    """
 
 
 class CircuitOpen(ConnectError):

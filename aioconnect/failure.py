@@ -115,6 +115,7 @@ class ConnectError(OSError):
         elapsed: seconds from the start of the call (of the attempt) to the failure.
         stopped: why no further round was begun (``"attempts"``, ``"deadline"``, ...), or None.
         retry_after: seconds after which a breaker lets the next attempt through, or None.
+        status: what a proxy answered (the status of HTTP, the reply of SOCKS), or None.
 
     If several attempts failed, class and errno are those of the dominant cause (all alike: that
     one; else refused, reset, timed out, permission, host, network, family or address, anything
@@ -129,6 +130,7 @@ class ConnectError(OSError):
     elapsed: float = 0.0
     stopped: str | None = None
     retry_after: float | None = None
+    status: int | None = None
 
     # An error is built on the path of every refused connect, and most are never looked at: what
     # follows from the others is found out when it is asked for.  ``OSError`` keeps the number and
@@ -136,6 +138,7 @@ class ConnectError(OSError):
 
     _cause: Cause | None = None
     _about: str = ""
+    _words: str | None = None
     _speaks: bool = False
 
     @cached_property
@@ -158,31 +161,36 @@ class ConnectError(OSError):
         """What was dialled."""
         return (format_host if self.stage == "resolve" else format_address)(self.address)
 
-    @property
-    def strerror(self) -> str:
-        """The cause with its address, for programs that print this and not the whole sentence."""
-        given: str | None = self.__dict__.get("_strerror")
-        return describe(self._facts(), format_address) if given is None else given
+    if not TYPE_CHECKING:  # to which they are the plain attributes of the built-in bases
 
-    @strerror.setter
-    def strerror(self, given: str) -> None:
-        self._strerror = given
+        @property
+        def strerror(self) -> str:
+            """The cause with its address, for programs that print this alone."""
+            given: str | None = self.__dict__.get("_strerror")
+            return describe(self._facts(), format_address) if given is None else given
 
-    @property
-    def args(self) -> tuple[Any, ...]:
-        """``errno`` and ``strerror``, always both."""
-        given: tuple[Any, ...] | None = self.__dict__.get("_args")
-        return (self.errno, self.strerror) if given is None else given
+        @strerror.setter
+        def strerror(self, given: str) -> None:
+            self._strerror = given
 
-    @args.setter
-    def args(self, given: tuple[Any, ...]) -> None:
-        self._args = given
+        @property
+        def args(self) -> tuple[Any, ...]:
+            """``errno`` and ``strerror``, always both."""
+            given: tuple[Any, ...] | None = self.__dict__.get("_args")
+            return (self.errno, self.strerror) if given is None else given
+
+        @args.setter
+        def args(self, given: tuple[Any, ...]) -> None:
+            self._args = given
 
     @property
     def words(self) -> str:
         """What the kernel, a resolver, the peer or a caller's function said itself."""
+        if self._words is not None:
+            return self._words
         raw = raw_args(self)
-        return str(raw[1] if len(raw) > 1 else raw[0] if raw else "")
+        words = str(raw[1] if len(raw) > 1 else raw[0] if raw else "")
+        return words if words or self.errno is None else os.strerror(self.errno)
 
     def cause(self) -> Cause:
         """Return the row of the table that this error has."""

@@ -190,11 +190,42 @@ OPTIONS = (
     ),
     Option(
         "address_policy",
-        "Callable[[Endpoint], object] | None",
+        "AddressPolicyLike | None",
+        None,
+        checks.policy,
+        "which addresses may be dialled.  An ``AddressPolicy``, or a function that is called with "
+        "the numeric endpoint of each attempt, which has the ``name`` that was looked up.  None, "
+        "True and a ``Verdict`` that allows are a yes; everything else is a no.",
+        kept="Callable[[Any], object] | None",
+    ),
+    Option(
+        "allowed_names",
+        "Iterable[str] | None",
+        None,
+        checks.allowed_names,
+        "the targets that may be looked up and dialled.  Names, ``*.example.com``, ``*`` for any "
+        "name, addresses, ``unix:/path``; behind a proxy too.",
+        kept="AllowedNames | None",
+    ),
+    Option(
+        "proxy",
+        "ProxyLike | None",
+        None,
+        checks.proxy,
+        "the proxy to connect through, as a URL or a ``Proxy``.  "
+        "``socks5h://user:password@host:port`` (the proxy resolves names), ``socks5://`` (they "
+        'are resolved here), ``http://`` (CONNECT).  The text ``"env"`` reads ``ALL_PROXY`` and '
+        "``NO_PROXY``; without it the environment is not read.",
+        kept="Proxy | EnvironmentProxies | None",
+    ),
+    Option(
+        "handshake",
+        "Handshake | None",
         None,
         checks.function,
-        "called with each 5-tuple before it is dialled.  Whoever named the address: an "
-        "``OSError`` from it (``PermissionError``, say) forbids it.",
+        "called with each connected socket and its 5-tuple.  It returns a generator that speaks "
+        "over the socket, and yields 1 to wait until it can read, 4 until it can write; then the "
+        "attempt is done.  An ``OSError`` from it is a failed attempt.",
     ),
     Option(
         "on_event",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from . import checks
 from .checks import count as check_count
 from .checks import limit as check_limit
-from .checks import plain_addresses
 from .checks import span as check_span
 from .keywords import KEYWORDS, OPTIONS
 
@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
 
+    from .allowed_names import AllowedNames
+    from .errors import ConnectError
     from .events import Event
+    from .proxy import EnvironmentProxies, Proxy
     from .resolve.base import Resolver
     from .retry import Breaker, Budget, Policy
-    from .targets import Endpoint
+    from .targets import Endpoint, Handshake
     from .typed import ConnectOptions, SocketOption, TargetOptions
 
 __all__ = [
@@ -98,9 +101,24 @@ class Options:
     """Called with a ``getaddrinfo`` 5-tuple for each attempt.  It returns an unconnected socket,
     which the library then owns; an ``OSError`` from it is a failed attempt."""
 
-    address_policy: Callable[[Endpoint], object] | None
-    """Called with each 5-tuple before it is dialled.  Whoever named the address: an ``OSError``
-    from it (``PermissionError``, say) forbids it."""
+    address_policy: Callable[[Any], object] | None
+    """Which addresses may be dialled.  An ``AddressPolicy``, or a function that is called with the
+    numeric endpoint of each attempt, which has the ``name`` that was looked up.  None, True and a
+    ``Verdict`` that allows are a yes; everything else is a no."""
+
+    allowed_names: AllowedNames | None
+    """The targets that may be looked up and dialled.  Names, ``*.example.com``, ``*`` for any name,
+    addresses, ``unix:/path``; behind a proxy too."""
+
+    proxy: Proxy | EnvironmentProxies | None
+    """The proxy to connect through, as a URL or a ``Proxy``.  ``socks5h://user:password@host:port``
+    (the proxy resolves names), ``socks5://`` (they are resolved here), ``http://`` (CONNECT).  The
+    text ``"env"`` reads ``ALL_PROXY`` and ``NO_PROXY``; without it the environment is not read."""
+
+    handshake: Handshake | None
+    """Called with each connected socket and its 5-tuple.  It returns a generator that speaks over
+    the socket, and yields 1 to wait until it can read, 4 until it can write; then the attempt is
+    done.  An ``OSError`` from it is a failed attempt."""
 
     on_event: Callable[[Event], object] | None
     """Called with each event (``aioconnect.events``).  It only observes: an ``Exception`` in it is
@@ -108,25 +126,62 @@ class Options:
 
     # End of what is generated.
 
+    # Derived: somebody observes or is asked (a hook, a breaker, a budget, a handshake, a proxy, a
+    # list of names).
+    hooked = False
+    # Derived: sockets are judged, made, set or bound in the caller's own way.
+    custom = False
+    # Derived: the function that asks the address policy, if there is one.
+    denial: Callable[[Any, Endpoint, str | None], ConnectError | None]
+
     def __init__(self, **options: Any) -> None:
         fields = self.__dict__
         fields.update(_DEFAULTS)  # found at once in the instance: they are read for each call
+        if "proxy" in options:
+            checks.take_proxy(options)
         for name, value in options.items():
             check = _CHECKS.get(name)
             if check is None:
                 raise TypeError(_unknown(name))
             fields[name] = check(name, value)
-        local = self.local_addr
-        if local is not None and self.family and all(f != self.family for f, _ in local):
-            raise ValueError("family and local_addr contradict each other")
+        self._check_contradictions()
+        self._derive()
+
+    def _derive(self) -> None:
+        # Two flags instead of eight questions for each call, which are a twentieth of a connect.
+        fields = self.__dict__
+        hooks = self.on_event, self.breaker, self.budget, self.handshake, self.proxy
+        asked = self.allowed_names
+        fields["hooked"] = asked is not None or any(hook is not None for hook in hooks)
+        if self.address_policy is not None:
+            from .address_policy import denial  # its check has loaded it
+
+            fields["denial"] = denial
+        fields["custom"] = bool(
+            self.socket_options
+            or self.address_policy is not None
+            or self.socket_factory is not None
+            or self.local_addr is not None
+        )
 
     def replace(self, **changes: Any) -> Any:
         """Return a copy with some options changed."""
+        if "proxy" in changes:
+            checks.take_proxy(changes)
         new = type(self)(**changes)
         new.__dict__.update({n: v for n, v in self.__dict__.items() if n not in changes})
-        if new.local_addr is not None and new.family:
-            type(self)(family=new.family, local_addr=plain_addresses(new.local_addr))
+        new._derive()
+        new._check_contradictions()
         return new
+
+    def _check_contradictions(self) -> None:
+        local = self.local_addr
+        if local is not None and self.family and all(f != self.family for f, _ in local):
+            raise ValueError("family and local_addr contradict each other")
+        if self.proxy is not None:
+            checks.proxy_and_type(self.proxy, self.type)
+            if self.address_policy is not None and self.allowed_names is None:
+                checks.proxy_and_policy(self.proxy)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable: use replace({name}=...)")
@@ -144,8 +199,11 @@ class Options:
 
     def _set(self) -> Mapping[str, Any]:
         """Return what differs from the defaults."""
+        fields = self.__dict__
         return {
-            name: value for name, value in self.__dict__.items() if value != getattr(Options, name)
+            name: fields[name]
+            for name, default in _DEFAULTS.items()
+            if fields.get(name, default) != default  # it may be looked at half made, in a traceback
         }
 
     def __repr__(self) -> str:

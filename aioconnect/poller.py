@@ -1,254 +1,301 @@
-"""What the engine asks of an event loop, once per loop: readiness, instants, and its turn.
+"""What the engine asks of an event loop, once per loop: readiness, instants, and slots.
 
 Readiness comes from an epoll of our own that the loop watches as one descriptor: to add and to
 remove a socket costs a fraction of what ``add_writer`` costs, on asyncio and on uvloop (see
-``benchmarks/RESULTS.md``).  Where there is no epoll, ``add_writer`` does it.  All instants share
-one heap and one timer of the loop.  Nearly all of them are cancelled before they come: then the
-timer is left as it is, to fire for nothing, which is far cheaper than one timer for each.
+``benchmarks/RESULTS.md``).  Where there is no epoll, ``add_reader`` and ``add_writer`` do it.
+All instants share one timer of the loop (see ``instants.py``).  Nearly all of them are cancelled
+before they come: the timer is left as it is, and fires for nothing, which is far cheaper than one
+timer for each.
 
-Instants are on ``time.monotonic()``, not on the loop's clock: uvloop's has whole milliseconds,
-and its timers can fire a part of one too early.  What fired too early is armed again.
+One clock per loop: ``time.monotonic`` where the loop's own clock is that, since uvloop's has
+whole milliseconds and its timers can fire a part of one too early; else the loop's, so that a
+loop in virtual time is not waited for in real time.  What fired too early is armed again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
+import contextlib
 import os
 import select
+import time
 from collections import deque
-from functools import partial
 from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, ref
 
+from .driver import Driven
+from .instants import Instants
+from .wait import WRITE
+
 if TYPE_CHECKING:
+    import socket
     from asyncio import AbstractEventLoop, Future, TimerHandle
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine, Sequence
 
-__all__ = ["ATTRIBUTE", "Inbox", "Poller", "of"]
+    from .driver import World
+    from .resolve.base import Resolver
 
-AT_ONCE = 64
+__all__ = ["ATTRIBUTE", "Alarm", "Poller", "of"]
+
+SLOTS = 64
 """How many connects may complete at once within one turn of the loop; the next one waits for the
 next turn, so that a program that dials in a tight loop still serves its other tasks."""
 
-COUNTED = AT_ONCE // 2
-"""How many are counted before the loop is asked to say when its turn is over: a program that
+UNCOUNTED = SLOTS // 2
+"""How many slots are taken before the loop is asked to say when its turn is over: a program that
 dials now and then need not ask at all.  They may be of several turns, and count for the last."""
 
-AGAIN = 64
+REARM_EVERY = 64
 """After how many new instants the timer is armed again.  uvloop sleeps for what is left by a clock
 that stands still while callbacks run, and goes on when a timer is made: thousands of connects
 begun in one turn would all time out late, by as long as that turn was."""
 
-_ONCE = select.EPOLLOUT | select.EPOLLONESHOT if hasattr(select, "epoll") else 0
-# A descriptor that was closed while a copy of it is open cannot be taken out of an epoll: so each
-# is reported once only.
-
-AHEAD = 1.0
+LONGEST_TIMER = 1.0
 """Seconds for the timer at most: what is later is armed again, and what is left when nobody waits
 any more is soon gone."""
 
+FINISH_LOOKUPS = 1.0
+"""Seconds that look-ups may go on after the connection is there, for the resolver's cache."""
 
-class Inbox:
-    """Where a coroutine finds what happened while it waited."""
+SAME_CLOCK = 1.0
+"""Seconds by which the loop's clock may differ from ``time.monotonic`` and be the same."""
 
-    _future: Future[None] | None = None
-    _timer: list[Any] | None = None
-
-    def __init__(self) -> None:
-        self.items: list[Any] = []
-
-    def put(self, item: Any) -> None:
-        """Add an item, and wake who waits."""
-        self.items.append(item)
-        self.wake()
-
-    def wake(self) -> None:
-        """Wake who waits, with nothing new."""
-        future = self._future
-        if future is not None and not future.done():
-            future.set_result(None)
-
-    def arrival(self, loop: AbstractEventLoop, poller: Poller, until: float) -> Future[None]:
-        """Return what to await if there are no items: done when one comes, or at ``until``.
-
-        Call ``arrived`` after it, however it ended.  (Not a coroutine: in a pending connect its
-        frame would be a tenth of all memory.)
-        """
-        future = self._future = loop.create_future()
-        if until != inf:
-            self._timer = poller.wake_at(loop, until, self)
-        return future
-
-    def arrived(self, poller: Poller) -> None:
-        """End a wait, however it ended."""
-        if self._timer is not None:
-            poller.cancel(self._timer)
-            self._timer = None
-
-    async def wait(self, loop: AbstractEventLoop, poller: Poller, until: float) -> None:
-        """Return when something was put, or at ``until``."""
-        if not self.items:
-            try:
-                await self.arrival(loop, poller, until)
-            finally:
-                self.arrived(poller)
+_ONCE = getattr(select, "EPOLLONESHOT", 0)
+# A descriptor that was closed while a copy of it is open cannot be taken out of an epoll: so each
+# is reported once only.
 
 
 class Poller:
-    """What is kept for one loop; get it with :func:`of`.
+    """What is kept for one loop; get it with :func:`of`.  It is the driver of calls on that loop.
 
-    It does not refer to the loop, which would keep it alive: methods take the loop.
+    It does not keep the loop alive.
     """
 
     __slots__ = (
         "__weakref__",
+        "_added",
         "_armed",
-        "_cancelled",
-        "_count",
-        "_heap",
+        "_instants",
+        "_loop",
         "_queue",
         "_scheduled",
+        "_taken",
         "_timer",
-        "_turns",
         "_watcher",
+        "clock",
+        "world",
     )
 
-    def __init__(self) -> None:
-        self._watcher: Callable[[], _Epoll | _Writers | None] = _nothing
-        self._heap: list[list[Any]] = []  # [instant, tie-breaker, inbox or None if cancelled]
-        self._count = itertools.count()
-        self._cancelled = 0
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = ref(loop)
+        same = abs(loop.time() - time.monotonic()) < SAME_CLOCK
+        self.clock: Any = time.monotonic if same else _clock_of(loop)
+        self.world: World | None = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew, with nothing watched and nobody waiting: what a forked child does."""
+        self._watcher: Callable[[], _Epoll | _LoopWatcher | None] = _nothing
+        self._instants = Instants()
+        self._added = 0
         self._timer: TimerHandle | None = None
-        self._armed = 0.0
-        self._turns = 0
+        self._armed = inf
+        self._taken = 0
         self._scheduled = False
         self._queue: deque[Future[None]] = deque()
 
     # Readiness -----------------------------------------------------------------------------------
 
-    def watch(self, loop: AbstractEventLoop, fd: int, inbox: Inbox, item: Any) -> None:
-        """Put ``item`` into ``inbox`` once when ``fd`` is writable (or failed, or hung up).
+    def watch(self, driven: Driven, sock: socket.socket, events: int = WRITE) -> None:
+        """Put ``(sock, mask)`` once when the socket is ready for ``events``, failed or hung up.
 
         Raises:
             FileExistsError: somebody waits for this descriptor already.
         """
         watcher = self._watcher()
         if watcher is None:
-            if hasattr(select, "epoll"):
-                watcher = _Epoll()
-                # The loop owns it: it goes when the loop closes.
-                loop.add_reader(watcher.fileno(), watcher.dispatch)
-                self._watcher = ref(watcher)
-            else:
-                watcher = _Writers()
-                self._watcher = partial(_itself, watcher)
-        watcher.add(loop, fd, inbox, item)
+            watcher = self._watch_from_now_on()
+        watcher.add(driven, sock, events)
 
-    def unwatch(self, loop: AbstractEventLoop, fd: int, item: Any) -> None:
-        """Forget the descriptor if it is watched for ``item``; call it before the close."""
+    def _watch_from_now_on(self) -> _Epoll | _LoopWatcher:
+        loop = asyncio.get_running_loop()
+        watcher: _Epoll | _LoopWatcher
+        if hasattr(select, "epoll"):
+            watcher = _Epoll()
+            # The loop owns it: it goes when the loop closes.
+            loop.add_reader(watcher.fileno(), watcher.dispatch)
+            self._watcher = ref(watcher)
+        else:
+            watcher = _LoopWatcher(self._loop)
+            self._watcher = watcher.itself
+        return watcher
+
+    def unwatch(self, sock: socket.socket) -> None:
+        """Watch the socket no longer, if it is watched; call it before the close."""
         watcher = self._watcher()
         if watcher is not None:
-            watcher.remove(loop, fd, item)
+            watcher.remove(sock)
 
     # Instants ------------------------------------------------------------------------------------
 
-    def wake_at(self, loop: AbstractEventLoop, when: float, inbox: Inbox) -> list[Any]:
-        """Wake ``inbox`` at ``when``; returns what ``cancel`` takes."""
-        number = next(self._count)
-        entry = [when, number, inbox]
-        heapq.heappush(self._heap, entry)
-        if self._timer is None or when < self._armed:
-            self._arm(loop, when)
-        elif not number % AGAIN:
-            self._arm(loop, self._heap[0][0])
-        return entry
+    def wake_at(self, when: float, driven: Driven) -> None:
+        """Wake ``driven`` at ``when``; it waits for no other instant."""
+        self._instants.add(when, driven)
+        self._added += 1
+        if when < self._armed:
+            self._arm(when)
+        elif not self._added % REARM_EVERY:
+            self._arm(self._instants.first())
 
-    def cancel(self, entry: list[Any]) -> None:
-        """Take back an instant; also one that has come."""
-        if entry[2] is None:
+    def cancel(self, driven: Driven) -> None:
+        """Take back the instant of ``driven``, if it waits for one."""
+        self._instants.cancel(driven)
+
+    def _arm(self, when: float) -> None:
+        loop = self._loop()
+        if loop is None:
             return
-        entry[2] = None
-        self._cancelled += 1
-        heap = self._heap
-        if self._cancelled == len(heap):
-            heap.clear()
-            self._cancelled = 0
-        elif self._cancelled > 64 and self._cancelled * 2 > len(heap):
-            heap[:] = [each for each in heap if each[2] is not None]
-            heapq.heapify(heap)
-            self._cancelled = 0
-
-    def _arm(self, loop: AbstractEventLoop, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        now = monotonic()
-        self._armed = when = min(max(when, now), now + AHEAD)
-        self._timer = loop.call_later(when - now, self._fire, loop)
+        now = self.clock()
+        self._armed = when = min(max(when, now), now + LONGEST_TIMER)
+        self._timer = loop.call_later(when - now, self._fire)
 
-    def _fire(self, loop: AbstractEventLoop) -> None:
+    def _fire(self) -> None:
         self._timer = None
-        heap = self._heap
-        now = monotonic()
-        while heap:
-            entry = heap[0]
-            if entry[2] is None:
-                self._cancelled -= 1
-            elif entry[0] <= now:
-                entry[2].wake()
-                entry[2] = None
-            else:
-                self._arm(loop, max(entry[0], now + 0.001))
-                return
-            heapq.heappop(heap)
+        self._armed = inf
+        soonest = 0.0
+        try:
+            now = self.clock()
+            soonest = now + 0.001  # it fired too early, or will fire late: the loop has its turn
+            for driven in self._instants.due(now):
+                driven.wake()
+        finally:  # whatever was raised, nobody else loses a time limit
+            first = self._instants.first()
+            if first < self._armed and first != inf:
+                self._arm(max(first, soonest))
 
-    # Turns ---------------------------------------------------------------------------------------
+    # Slots ---------------------------------------------------------------------------------------
 
-    def takes_turn(self, loop: AbstractEventLoop) -> Future[None] | None:
-        """Count a connect that is about to begin; a future to await first if the turn is full.
+    def acquire_slot(self) -> Future[None] | None:
+        """Reserve one of this iteration's slots; returns a future to await if none is left.
 
-        Who does not complete at once gives the turn back.
+        Release the slot if the connect has to wait.
         """
-        if self._turns < AT_ONCE and not self._queue:
-            self._turns += 1
-            if self._turns >= COUNTED and not self._scheduled:
-                self._schedule(loop)
+        if self._taken < SLOTS and not self._queue:
+            self._taken += 1
+            if self._taken >= UNCOUNTED and not self._scheduled:
+                self._schedule(asyncio.get_running_loop())
             return None
-        future = loop.create_future()
+        future = asyncio.get_running_loop().create_future()
         self._queue.append(future)
         return future
 
-    def gives_turn_back(self) -> None:
+    def release_slot(self) -> None:
         """Count one less: the connect did not complete at once."""
-        if self._turns > 0:
-            self._turns -= 1
+        if self._taken > 0:
+            self._taken -= 1
 
     def _schedule(self, loop: AbstractEventLoop) -> None:
-        self._scheduled = True
         loop.call_soon(self._next_turn)
+        self._scheduled = True
 
     def _next_turn(self) -> None:
-        self._turns = 0
+        self._taken = 0
         self._scheduled = False
         queue = self._queue
-        while queue and self._turns < AT_ONCE:
-            future = queue.popleft()
-            if not future.done():
-                if not self._scheduled:
-                    self._schedule(future.get_loop())
-                self._turns += 1
-                future.set_result(None)
+        try:
+            while queue and self._taken < SLOTS:
+                future = queue.popleft()
+                if not future.done():
+                    self._taken += 1
+                    future.set_result(None)
+        finally:  # whatever was raised, those that wait have their turn
+            loop = self._loop()
+            if (queue or self._taken) and not self._scheduled and loop is not None:
+                self._schedule(loop)
+
+    # What needs tasks ----------------------------------------------------------------------------
+
+    def look_up(
+        self, driven: Driven, asked: Any, resolver: Resolver, name: str, families: Sequence[int]
+    ) -> asyncio.Task[None]:
+        """Look a name up in a task; see :class:`~aioconnect.driver.Driver`."""
+        return asyncio.get_running_loop().create_task(
+            _look_up(driven, asked, resolver, name, families), name=f"aioconnect: look up {name}"
+        )
+
+    def let_finish(self, tickets: Sequence[asyncio.Task[None]]) -> None:
+        """Let look-ups go on for a second."""
+        pending = [task for task in tickets if not task.done()]
+        loop = self._loop()
+        if pending and loop is not None and not loop.is_closed():
+            loop.call_later(FINISH_LOOKUPS, _cancel, pending)
+
+    def run(self, driven: Driven, key: Any, stage: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run a stage in a task; see :class:`~aioconnect.driver.Driver`."""
+        # In a task, so that a cancellation is not the caller's to handle: uvloop's handshake goes
+        # on after one, and complains.
+        task = asyncio.get_running_loop().create_task(stage, name="aioconnect: handshake")
+        task.add_done_callback(lambda ended: driven.put((key, ended)))
+        return task
+
+
+class Alarm(Driven):
+    """A sleep of one coroutine that others can cut short, by ``wake`` or ``put``."""
+
+    def __init__(self) -> None:
+        self.future = self.slot = None
+        self.items: list[Any] = []
+
+    async def sleep(self, poller: Poller, until: float) -> None:
+        """Return at ``until``, or when it is woken; the loop has its turn in any case."""
+        if not self.items:
+            self.future = future = asyncio.get_running_loop().create_future()
+            try:
+                if until != inf:
+                    poller.wake_at(until, self)
+                await future
+            finally:
+                poller.cancel(self)
+
+
+def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+
+
+async def _look_up(
+    driven: Driven, asked: Any, resolver: Resolver, name: str, families: Sequence[int]
+) -> None:
+    from .resolve.base import lookup_name
+
+    end: BaseException | None = None
+    answers = lookup_name(resolver, name, families)
+    try:
+        async for answer in answers:
+            driven.put((asked, answer))
+    except Exception as exc:
+        end = exc.with_traceback(None) if isinstance(exc, OSError) else exc
+    finally:
+        await answers.aclose()
+    driven.put((asked, end))
+
+
+def _clock_of(loop: AbstractEventLoop) -> Callable[[], float]:
+    """Return the loop's clock; it does not keep the loop alive."""
+    whose = ref(loop)
+
+    def clock() -> float:
+        loop = whose()
+        return inf if loop is None else loop.time()
+
+    return clock
 
 
 def _nothing() -> None:
     """Stand for what is not there yet."""
-
-
-def _itself(watcher: _Writers) -> _Writers:
-    return watcher
 
 
 class _Epoll:
@@ -258,23 +305,25 @@ class _Epoll:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._waiting: dict[int, tuple[Inbox, Any]] = {}
+        self._waiting: dict[int, tuple[Driven, socket.socket, int]] = {}
 
     def fileno(self) -> int:
         return self._epoll.fileno()
 
-    def add(self, loop: AbstractEventLoop, fd: int, inbox: Inbox, item: Any) -> None:
-        self._epoll.register(fd, _ONCE)
+    def add(self, driven: Driven, sock: socket.socket, events: int) -> None:
+        fd = sock.fileno()
+        self._epoll.register(fd, events | _ONCE)
         stale = self._waiting.get(fd)
-        self._waiting[fd] = (inbox, item)
+        self._waiting[fd] = (driven, sock, events)
         if stale is not None:
             # Its descriptor was closed under it, which epoll forgets in silence, and the number
             # was given to this socket: let it look at its own.
-            stale[0].put(stale[1])
+            stale[0].put((stale[1], 0))
 
-    def remove(self, loop: AbstractEventLoop, fd: int, item: Any) -> None:
+    def remove(self, sock: socket.socket) -> None:
+        fd = sock.fileno()
         entry = self._waiting.get(fd)
-        if entry is not None and entry[1] is item:
+        if entry is not None and entry[1] is sock:
             del self._waiting[fd]
             self._forget(fd)
 
@@ -285,38 +334,69 @@ class _Epoll:
             pass
 
     def dispatch(self) -> None:
-        for fd, _ in self._epoll.poll(0):
-            entry = self._waiting.pop(fd, None)
-            self._forget(fd)
+        waiting = self._waiting
+        ready = self._epoll.poll(0)
+        reported = 0
+        try:
+            for fd, mask in ready:
+                entry = waiting.get(fd)
+                if entry is not None:
+                    entry[0].put((entry[1], mask))
+                    waiting.pop(fd, None)
+                self._forget(fd)
+                reported += 1
+        finally:
+            if reported < len(ready):
+                self._report_again([fd for fd, _ in ready[reported:]])
+
+    def _report_again(self, descriptors: list[int]) -> None:
+        """Whatever was raised, nobody else loses a readiness."""
+        for fd in descriptors:
+            entry = self._waiting.get(fd)
             if entry is not None:
-                inbox, item = entry
-                inbox.put(item)
+                with contextlib.suppress(OSError):
+                    self._epoll.modify(fd, entry[2] | _ONCE)
 
 
-class _Writers:
-    """The same by ``add_writer``, for systems without epoll."""
+class _LoopWatcher:
+    """The same by the loop's own methods, for systems without epoll."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_loop", "_waiting")
 
-    def __init__(self) -> None:
-        self._waiting: dict[int, tuple[Inbox, Any]] = {}
+    def __init__(self, loop: Callable[[], AbstractEventLoop | None]) -> None:
+        self._loop = loop
+        self._waiting: dict[int, tuple[Driven, socket.socket]] = {}
 
-    def add(self, loop: AbstractEventLoop, fd: int, inbox: Inbox, item: Any) -> None:
+    def itself(self) -> _LoopWatcher:
+        return self
+
+    def add(self, driven: Driven, sock: socket.socket, events: int) -> None:
+        fd = sock.fileno()
         if fd in self._waiting:
             raise FileExistsError(f"descriptor {fd} is waited for already")
-        loop.add_writer(fd, self._ready, loop, fd)
-        self._waiting[fd] = (inbox, item)
+        loop = asyncio.get_running_loop()
+        add = loop.add_writer if events == WRITE else loop.add_reader
+        add(fd, self._ready, fd, sock)
+        self._waiting[fd] = (driven, sock)
 
-    def remove(self, loop: AbstractEventLoop, fd: int, item: Any) -> None:
+    def remove(self, sock: socket.socket) -> None:
+        fd = sock.fileno()
         entry = self._waiting.get(fd)
-        if entry is not None and entry[1] is item:
-            del self._waiting[fd]
-            loop.remove_writer(fd)
+        if entry is not None and entry[1] is sock:
+            self._forget(fd)
 
-    def _ready(self, loop: AbstractEventLoop, fd: int) -> None:
-        inbox, item = self._waiting.pop(fd)
-        loop.remove_writer(fd)
-        inbox.put(item)
+    def _forget(self, fd: int) -> tuple[Driven, socket.socket] | None:
+        loop = self._loop()
+        if loop is not None and not loop.is_closed():
+            loop.remove_writer(fd)
+            loop.remove_reader(fd)
+        return self._waiting.pop(fd, None)
+
+    def _ready(self, fd: int, sock: socket.socket) -> None:
+        entry = self._forget(fd)
+        if entry is not None:
+            driven, sock = entry
+            driven.put((sock, 0))
 
 
 ATTRIBUTE = "_aioconnect_poller"
@@ -325,13 +405,13 @@ ATTRIBUTE = "_aioconnect_poller"
 _pollers: WeakSet[Poller] = WeakSet()
 
 
-def _forget_all() -> None:
+def _renew_all() -> None:
     for poller in tuple(_pollers):
-        poller.__init__()  # type: ignore[misc]
+        poller.renew()
 
 
 # A forked child shares the parent's epolls: it makes its own.
-os.register_at_fork(after_in_child=_forget_all)
+os.register_at_fork(after_in_child=_renew_all)
 
 
 def of(loop: AbstractEventLoop) -> Poller:
@@ -350,7 +430,7 @@ def of(loop: AbstractEventLoop) -> Poller:
                 f"{type(loop).__name__} cannot wait for sockets (no add_writer): aioconnect needs "
                 "a selector loop or uvloop"
             )
-        poller = Poller()
+        poller = Poller(loop)
         setattr(loop, ATTRIBUTE, poller)
         _pollers.add(poller)
     return poller

@@ -6,133 +6,126 @@ with what is left (PEP 475).
 
 from __future__ import annotations
 
-import math
 import os
 import select
 import threading
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .attempt import expired
-from .call import Call
+from .wait import WRITE, new_poll
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Generator, Sequence
+    from collections.abc import Coroutine, Sequence
 
-    from .events import Stage
-    from .options import Options
-    from .race import Candidate
+    from .driver import Driven, World
     from .resolve.base import Answer, Resolver
-    from .targets import Target
 
-__all__ = ["PollCall", "drive"]
+__all__ = ["PollDriver"]
 
 A_DAY = 86400.0
 """Seconds for one poll(2) at most: it counts milliseconds in an int."""
 
 
-def drive(
-    sock: socket.socket,
-    steps: Generator[float | None, None, None],
-    timeout: float,
-    stage: Stage,
-    address: Any,
-) -> None:
-    """Wait for the caller's own socket as its steps say."""
-    started = monotonic()
-    poll = select.poll()
-    for pause in steps:
-        if pause is None:
-            poll.register(sock, select.POLLOUT)
-        until = started + timeout if pause is None else min(started + timeout, pause)
-        ready = _poll(poll, until)
-        if pause is None:
-            poll.unregister(sock)
-        now = monotonic()
-        if not ready and now - started >= timeout:
-            raise expired(sock, pause, stage, address, now - started)
+class PollDriver:
+    """The driver of one call or wait in a program without a loop."""
 
+    __slots__ = ("_lock", "_pipe", "_poll", "_watched", "clock", "world")
 
-def _poll(poll: select.poll, until: float) -> list[tuple[int, int]]:
-    """Poll until the instant ``until``; poll(2) counts in milliseconds, rounded up by Python."""
-    while True:
-        left = until - monotonic()
-        ready = poll.poll(None if left == math.inf else min(max(left, 0.0), A_DAY) * 1000)
-        if ready or monotonic() >= until:
-            return ready
+    def __init__(self) -> None:
+        self.clock: Any = monotonic
+        self.world: World | None = None
+        self._poll: select.poll | None = None  # from the first time that something must be waited
+        self._watched: dict[int, tuple[Driven, socket.socket]] = {}
+        self._pipe: tuple[int, int] | None = None  # by which the resolver's threads wake us
+        self._lock: Any = None
 
+    def drive(self, driven: Driven) -> None:
+        """Step until it has ended; it is closed when an exception comes out."""
+        try:
+            until = driven.step()
+            while until is not None:
+                self._wait(driven, until)
+                until = driven.step()
+        except BaseException:
+            driven.close()
+            raise
+        finally:
+            if self._pipe is not None:
+                self._close_pipe()
 
-class PollCall(Call):
-    """A call that waits in poll(2)."""
+    def watch(self, driven: Driven, sock: socket.socket, events: int = WRITE) -> None:
+        """Put ``(sock, mask)`` once when the socket is ready for ``events``, failed or hung up."""
+        fd = sock.fileno()
+        self._poller().register(fd, events)
+        self._watched[fd] = (driven, sock)
 
-    _pipe: tuple[int, int] | None = None  # by which the resolver's threads wake us
+    def unwatch(self, sock: socket.socket) -> None:
+        """Watch the socket no longer, if it is watched."""
+        fd = sock.fileno()
+        entry = self._watched.get(fd)
+        if entry is not None and entry[1] is sock:
+            del self._watched[fd]
+            self._poller().unregister(fd)
 
-    def __init__(
-        self, targets: Sequence[Target], options: Options, started: float | None = None
-    ) -> None:
-        super().__init__(targets, options, started)
-        self._watched: dict[int, Candidate] = {}
-        self._poll = select.poll()
-        self._tickets: list[Any] = []
-        self._lock = threading.Lock()
-
-    def watch(self, candidate: Candidate) -> None:
-        """Report the candidate once when its socket is writable."""
-        assert candidate.sock is not None
-        fd = candidate.sock.fileno()
-        self._watched[fd] = candidate
-        self._poll.register(fd, select.POLLOUT)
-
-    def unwatch(self, candidate: Candidate) -> None:
-        """Forget the candidate."""
-        assert candidate.sock is not None
-        fd = candidate.sock.fileno()
-        if self._watched.pop(fd, None) is not None:
-            self._poll.unregister(fd)
-
-    def wait(self, until: float) -> None:
-        """Return when something happened, or at ``until``."""
-        if self.items:
-            return
-        for fd, _ in _poll(self._poll, until):
-            candidate = self._watched.pop(fd, None)
-            if candidate is None:
-                os.read(fd, 512)  # the pipe: items are there already
-            else:
-                self._poll.unregister(fd)
-                self.items.append(candidate)
-
-    def look_up(self, resolver: Resolver, asked: tuple[int, int], name: str, family: int) -> None:
-        """Begin to look up one family of a name in the resolver's threads."""
-        from .resolve.threads import submit
+    def look_up(
+        self, driven: Driven, asked: Any, resolver: Resolver, name: str, families: Sequence[int]
+    ) -> Any:
+        """Look a name up in the resolver's threads; see :class:`~aioconnect.driver.Driver`."""
+        from .resolve.threads import submit_name
 
         if self._pipe is None:
-            try:
-                self._pipe = os.pipe()
-            except OSError as exc:  # no descriptor left: the look-up has failed
-                self.items.append((asked, family, exc))
-                return
-            os.set_blocking(self._pipe[1], False)
-            self._poll.register(self._pipe[0], select.POLLIN)
+            self._open_pipe()
 
-        def done(answer: Answer | BaseException) -> None:  # in the resolver's thread
+        def put(answer: Answer | BaseException | None) -> None:  # in the resolver's thread
             with self._lock:
                 if self._pipe is not None:
-                    self.items.append((asked, family, answer))
+                    driven.put((asked, answer))
                     os.write(self._pipe[1], b"!")
 
-        self._tickets.append(submit(resolver, name, family, done))
+        return submit_name(resolver, name, families, put)
 
-    def end_lookups(self, *, finish: bool) -> None:
-        """Wait for look-ups no longer."""
-        for ticket in self._tickets:
+    def let_finish(self, tickets: Sequence[Any]) -> None:
+        """Wait for look-ups no longer: those that run in threads run on."""
+        for ticket in tickets:
             ticket.cancel()
 
-    def close(self) -> None:
-        """Close the pipe by which the threads wake the call."""
+    def run(self, driven: Driven, key: Any, stage: Coroutine[Any, Any, Any]) -> Any:
+        """Refuse a stage that needs an event loop."""
+        stage.close()
+        raise TypeError("this handshake needs an event loop: it is a coroutine")
+
+    def _wait(self, driven: Driven, until: float) -> None:
+        """Return when something happened, or at ``until``."""
+        while not driven.items:
+            left = until - monotonic()
+            # poll(2) counts in milliseconds, rounded up by Python.
+            span = None if left == inf else min(max(left, 0.0), A_DAY) * 1000
+            for fd, mask in self._poller().poll(span):
+                entry = self._watched.pop(fd, None)
+                if entry is None:
+                    os.read(fd, 512)  # the pipe: items are there already
+                else:
+                    self._poller().unregister(fd)
+                    entry[0].put((entry[1], mask))
+            if monotonic() >= until:
+                return
+
+    def _poller(self) -> select.poll:
+        if self._poll is None:
+            self._poll = new_poll()
+        return self._poll
+
+    def _open_pipe(self) -> None:
+        self._lock = threading.Lock()
+        self._pipe = os.pipe()
+        os.set_blocking(self._pipe[1], False)
+        self._poller().register(self._pipe[0], select.POLLIN)
+
+    def _close_pipe(self) -> None:
         with self._lock:
             if self._pipe is not None:
-                os.close(self._pipe[0])
-                os.close(self._pipe[1])
-                self._pipe = None
+                pipe, self._pipe = self._pipe, None
+                os.close(pipe[0])
+                os.close(pipe[1])

@@ -7,10 +7,15 @@ start the attempts one after the other, a quarter of a second apart, let them ru
 and take the first that connects.
 
 This file decides and does nothing else: no socket, no clock, no timer.  It is told that
-addresses came (``offer``), that an attempt failed (``failed``) or must be made again
-(``again``), and what time it is.  It answers with the address to dial now (``start``), with the
-attempts whose time is up (``expired``), and with the instant at which it wants to be asked again
-(``wake``).  Same inputs, same outputs.
+addresses came (``offer``), that an attempt failed (``failed``), must be made again (``again``) or
+goes on with a handshake (``advanced``), and what time it is.  It answers one question (``next``):
+the address to dial now, or the instant at which to ask again, or that the round is over; and it
+names the attempts whose time is up (``expired``).  Same inputs, same outputs.
+
+Being pure, it may be asked late.  The first of the addresses that are known from the start is
+dialled before there is a race (``first_wait`` says until when that needs none); when something
+fails, or a second address is due, the race is made and asked for the instant of that first start,
+and answers with what was done.
 
 The rules, with their sections of RFC 8305:
 
@@ -37,6 +42,8 @@ Beyond the RFC:
   never when ``delay`` is None.
 - A local failure (no descriptor left) starts nothing new: another address cannot help.  What is
   running may still win.
+- An attempt that has connected and goes on with a handshake begins the delay anew, once, so that
+  a healthy peer beyond half a delay does not see two of each connect.
 
 Deliberately not here: RTT-based delays (section 5 allows them; nobody can see the RTT before the
 handshake), a history of addresses that won (state that outlives a call belongs to its owner), and
@@ -47,9 +54,11 @@ waits there, and it would cost ten milliseconds where the host has already spoke
 from __future__ import annotations
 
 from collections import deque
-from math import ceil, inf
+from math import inf
 from socket import AF_INET6
 from typing import TYPE_CHECKING, Any
+
+from .spans import limit, pause
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -57,29 +66,16 @@ if TYPE_CHECKING:
 
     from .targets import Endpoint
 
+__all__ = ["Attempt", "Race", "interleaved"]
+
 _IPV6 = int(AF_INET6)  # a plain number: comparing enum members is slow
 
-__all__ = [
-    "ATTEMPT_TIMEOUT",
-    "LEAST_SHARE",
-    "Candidate",
-    "Lone",
-    "Race",
-    "interleaved",
-    "limit",
-    "pause",
-]
 
-ATTEMPT_TIMEOUT = 10.0
-"""Seconds for one attempt where something else can follow and the caller said nothing."""
-LEAST_SHARE = 2.0
-"""Seconds that a fair share of the time left is not cut below (as Go's partial deadline)."""
-
-
-class Candidate:
-    """One address in the race, waiting or running."""
+class Attempt:
+    """One address that is being dialled."""
 
     __slots__ = (
+        "advanced",
         "ended",
         "endpoint",
         "error",
@@ -87,92 +83,41 @@ class Candidate:
         "number",
         "resume",
         "sock",
+        "stages",
         "started",
         "target",
         "tries",
     )
 
-    def __init__(
-        self, endpoint: Endpoint, target: int, number: int = 0, started: float = 0.0
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, target: int, number: int, started: float) -> None:
         self.endpoint = endpoint
         self.target = target
-        self.number = self.tries = number  # its place in the order of starts, 0 while it waits
+        self.number = number  # its place in the order of starts, from 1
+        self.tries = 1
         self.started = started
         self.limit = inf
         self.resume: float | None = None  # when to make it again, while it pauses
-        # For the one who carries the decisions out; the race does not look at these.
+        self.advanced = False  # it is connected, and goes on with a handshake
+        # For the call that carries the decisions out; the race does not look at these.
         self.sock: socket | None = None
+        self.stages: Any = None
         self.error: Any = None
         self.ended = 0.0
 
 
-class Lone:
-    """The rest of a race whose only address was begun: it connects, fails, or its time is up.
+class _Awaited:
+    """What is known of a target of which more may come."""
 
-    What :class:`Race` says of attempts that run, and all there is to say for most calls.
-    """
+    __slots__ = ("has_ipv6", "held", "tried", "waiting")
 
-    __slots__ = ("number", "running")
-
-    def __init__(self, candidate: Candidate) -> None:
-        self.number = candidate.number
-        self.running = [candidate]
-
-    def failed(self, candidate: Candidate, now: float, *, local: bool = False) -> None:
-        """Take note that an attempt failed; ``local``: for want of something of this host."""
-        self.running.remove(candidate)
-        candidate.resume = None
-
-    def again(self, candidate: Candidate, now: float) -> None:
-        """Take note that an attempt must be made again with a fresh socket, after ``pause``."""
-        candidate.resume = now + pause(candidate.tries)
-
-    def start(self, now: float) -> Candidate | None:
-        """Return the candidate to dial now, or None if there is nothing to start at ``now``."""
-        for paused in self.running:
-            if paused.resume is not None and paused.resume <= now < paused.limit:
-                paused.resume = None
-                paused.tries += 1
-                return paused
-        return self._begin_next(now)
-
-    def _begin_next(self, now: float) -> Candidate | None:
-        return None
-
-    def expired(self, now: float) -> list[Candidate]:
-        """Return the running candidates whose time is up; tell ``failed`` of each."""
-        late = []
-        for candidate in self.running:
-            if candidate.limit <= now:
-                late.append(candidate)  # noqa: PERF401  # a comprehension is a call on 3.11
-        return late
-
-    def wake(self, now: float) -> float:
-        """Return the instant at which ``start`` or ``expired`` may have something to say."""
-        when = inf
-        for candidate in self.running:
-            if candidate.limit < when:
-                when = candidate.limit
-            if candidate.resume is not None and candidate.resume < when:
-                when = candidate.resume
-        return when
-
-    def over(self, now: float) -> bool:
-        """Tell whether nothing runs and nothing can start any more: the round has failed."""
-        return not self.running
+    def __init__(self) -> None:
+        self.waiting: list[Endpoint] = []  # the addresses not yet dialled, the next one last
+        self.tried: set[Endpoint] = set()
+        self.has_ipv6 = False
+        self.held: float | None = None  # until when IPv4 waits for IPv6
 
 
-class _Target:
-    """What is known of one target: its addresses in order, and what is still awaited."""
-
-    order: Sequence[Candidate] = ()
-    waiting: list[Candidate] = []  # noqa: RUF012  # those of ``order`` not yet started; replaced
-    awaited = True
-    held: float | None = None  # until when IPv4 waits for IPv6
-
-
-class Race(Lone):
+class Race:
     """The state of one round over all addresses of a call.
 
     Args:
@@ -181,8 +126,8 @@ class Race(Lone):
         resolution_delay: seconds that IPv4 waits for IPv6 after its answer.
         slots: how many attempts may be open at a time.
         interleave: how many addresses of the first family come before the other's first.
-        attempt_timeout: seconds for one attempt at most; None is ``ATTEMPT_TIMEOUT`` where
-            another address or round can follow, else all that is left.
+        attempt_timeout: seconds for one attempt at most; None is ``DEFAULT_ATTEMPT_TIMEOUT``
+            where another address or round can follow, else all that is left.
         started: the instant at which the round begins.
         deadline: the instant by which the whole call ends.
         more_rounds: another round can follow this one.
@@ -190,9 +135,12 @@ class Race(Lone):
     """
 
     __slots__ = (
+        "_active",
         "_attempt_timeout",
+        "_awaited",
         "_deadline",
         "_delay",
+        "_finished",
         "_interleave",
         "_last_start",
         "_local",
@@ -201,7 +149,10 @@ class Race(Lone):
         "_next_start",
         "_resolution_delay",
         "_slots",
-        "_targets",
+        "_sole",
+        "_unstarted",
+        "number",
+        "running",
     )
 
     def __init__(
@@ -224,13 +175,20 @@ class Race(Lone):
         self._attempt_timeout = attempt_timeout
         self._deadline = deadline
         self._more_rounds = more_rounds
-        self._targets = [_Target()] if targets == 1 else [_Target() for _ in range(targets)]
-        self._newest: Candidate | None = None
+        # Targets that are awaited, or have addresses not yet dialled, in their order: None where
+        # nothing is known yet; a list, the next address last, where all is.
+        self._active: dict[int, _Awaited | list[Endpoint] | None]
+        self._active = {0: None} if targets == 1 else dict.fromkeys(range(targets))
+        self._finished = 0
+        self._awaited = targets
+        self._unstarted = 0
+        self._newest: Attempt | None = None
+        self._sole: Attempt | None = None
         self._last_start = started
         self._next_start = started
         self._local = False
         self.number = first
-        self.running: list[Candidate] = []
+        self.running: list[Attempt] = []
 
     # What the race is told -----------------------------------------------------------------------
 
@@ -242,161 +200,199 @@ class Race(Lone):
         ``awaited`` are the address families that may still be answered.  An attempt that runs is
         never dropped; an address not yet started that is no longer offered is.
         """
-        place = self._targets[target]
-        if not place.order and len(endpoints) == 1:
-            place.waiting = [Candidate(endpoints[0], target)]
-            place.order = tuple(place.waiting)
-        else:
-            self._merge(place, target, endpoints)
+        if len(endpoints) > 1:
+            endpoints = interleaved(endpoints, self._interleave)
+        waiting = [*endpoints]
+        waiting.reverse()
+        place = self._active[target]
+        if type(place) is _Awaited:
+            self._unstarted -= len(place.waiting)
+            waiting = [each for each in waiting if each not in place.tried]
+        self._unstarted += len(waiting)
         if not awaited:
-            place.awaited = False
-            place.held = None
+            self._awaited -= 1
+            self._active[target] = waiting
+            if not waiting:
+                self._finish(target)
             return
-        families = tuple(awaited)
-        if _IPV6 not in families or any(c.endpoint[0] == _IPV6 for c in place.order):
+        if type(place) is not _Awaited:
+            place = self._active[target] = _Awaited()
+        place.waiting = waiting
+        if not place.has_ipv6:
+            place.has_ipv6 = any(each[0] == _IPV6 for each in endpoints)
+        if _IPV6 not in awaited or place.has_ipv6:
             place.held = None  # RFC 8305, section 3: IPv6 has answered, or will not
-        elif place.held is None and place.order:
+        elif place.held is None and (waiting or place.tried):
             place.held = now + self._resolution_delay
 
-    def _merge(self, place: _Target, target: int, endpoints: Sequence[Endpoint]) -> None:
-        """Order the whole list again; candidates that were tried keep their identity."""
-        known = {(c.endpoint[0], c.endpoint[4]): c for c in place.order}
-        seen: dict[tuple[int, Any], Candidate] = {}
-        for endpoint in interleaved(endpoints, self._interleave):
-            key = (endpoint[0], endpoint[4])
-            if key not in seen:
-                seen[key] = known.get(key) or Candidate(endpoint, target)
-        gone = [c for key, c in known.items() if c.number and key not in seen]
-        place.order = order = gone + list(seen.values())
-        place.waiting = [c for c in order if not c.number]
+    def offer_each(self, endpoints: Sequence[Endpoint]) -> None:
+        """Take the only address of each target, in their order."""
+        self._active = {index: [endpoint] for index, endpoint in enumerate(endpoints)}
+        self._awaited = 0
+        self._unstarted = len(endpoints)
 
-    def failed(self, candidate: Candidate, now: float, *, local: bool = False) -> None:
-        """Take note that an attempt failed; ``local``: for want of something of this host."""
-        self.running.remove(candidate)
-        candidate.resume = None
+    def failed(self, attempt: Attempt, now: float, local: bool = False) -> None:
+        """Record that an attempt failed; ``local``: only because this host lacked a resource."""
+        self.running.remove(attempt)
+        attempt.resume = None
         if local:
             self._local = True
-        if candidate is self._newest:
+        if attempt is self._sole:
+            self._sole = None
+        if attempt is self._newest:
             # RFC 8305, section 5: a failure of the newest attempt starts the next at once.
             self._newest = None
             self._next_start = now
 
-    def adopt(
-        self, candidate: Candidate, others: list[Candidate], now: float, *, failed: bool
-    ) -> None:
-        """Take all addresses there are, in the order to dial; ``candidate`` was begun.
+    def again(self, attempt: Attempt, now: float) -> None:
+        """Record that an attempt must be made again with a fresh socket, after ``pause``."""
+        attempt.resume = now + pause(attempt.tries)
 
-        It runs, or it has ``failed`` at once, and not for want of something of this host.
+    def advanced(self, attempt: Attempt, now: float, *, sole: bool = False) -> None:
+        """Record that an attempt is connected, and goes on with a handshake.
 
-        For a race that was made for one target; the candidates may be of several all the same,
-        if no name is among them.  Most calls need no race at all, since the first address connects
-        at once: so it can be begun before there is one.  Nothing was to be decided until then.
+        At the first time the delay of the next start begins anew.  While it is ``sole`` nothing
+        else starts until this attempt has failed: its peer is alive, and its silence is that of
+        what lies behind the peer.
         """
-        place = self._targets[0]
-        place.awaited = False
-        place.order = (candidate, *others)
-        place.waiting = others
-        if failed:
-            self.number = candidate.number
-            self._next_start = now
+        if sole:
+            self._sole = attempt
+        elif self._sole is attempt:
+            self._sole = None
+        if not attempt.advanced:
+            attempt.advanced = True
+            if self._delay is not None:
+                self._next_start = max(self._next_start, now + self._delay)
+
+    def postpone(self, attempt: Attempt) -> None:
+        """Put an attempt off that has to be alone while another one is; it was closed.
+
+        It starts afresh, before the other addresses of its target, when the other has failed.
+        """
+        self.running.remove(attempt)
+        if attempt is self._newest:
+            self._newest = self._sole
+        endpoint, target = attempt.endpoint, attempt.target
+        if target not in self._active:  # it was the last address of its target
+            self._active = dict(sorted([*self._active.items(), (target, [])]))
+        place = self._active[target]
+        if isinstance(place, _Awaited):
+            place.tried.discard(endpoint)
+            place.waiting.append(endpoint)
         else:
-            self._begin(candidate, now, 1 + len(others))
+            assert place is not None
+            place.append(endpoint)
+        self._unstarted += 1
 
     # What the race answers -----------------------------------------------------------------------
 
-    def _begin_next(self, now: float) -> Candidate | None:
-        when, candidate = self._next(now)
-        if candidate is None or when > now:
-            return None
-        if now >= self._deadline and self.number:
-            return None  # out of time; only a call that has tried nothing yet tries once
-        candidate.number = self.number + 1
-        candidate.tries = 1
-        candidate.started = now
-        unstarted = 0
-        for place in self._targets:
-            unstarted += len(place.waiting)
-            if place.waiting and place.waiting[0] is candidate:
-                del place.waiting[0]
-        self._begin(candidate, now, unstarted)
-        return candidate
+    def next(self, now: float) -> Attempt | float | None:
+        """Say what to do next.
 
-    def _begin(self, candidate: Candidate, now: float, unstarted: int) -> None:
-        """Take note that a candidate starts, one of so many that had not."""
-        follows = self._more_rounds
-        for place in self._targets:
-            if place.awaited:
-                follows = True
-        candidate.limit = limit(
-            now, self._deadline, self._attempt_timeout, unstarted, self._slots, follows
-        )
-        self.number = candidate.number
-        self._newest = candidate
-        self._last_start = now
-        if self._delay is not None:
-            self._next_start = now + self._delay
-        self.running.append(candidate)
+        Returns:
+            An attempt to make now: a new one, or one whose pause is over; else the instant at
+            which to ask again if nothing happens before; else None: the round has failed.
+        """
+        until = self._deadline
+        running = self.running
+        for attempt in running:
+            resume = attempt.resume
+            if resume is not None:
+                if resume <= now < attempt.limit:
+                    attempt.resume = None
+                    attempt.tries += 1
+                    return attempt
+                if resume < until:
+                    until = resume
+            if attempt.limit < until:
+                until = attempt.limit
+        if self._local or not (self._unstarted or self._awaited):
+            return until if running else None
+        if self._unstarted and len(running) < self._slots and self._sole is None:
+            when: float = inf
+            target: int | None = None
+            for target, place in self._active.items():
+                if type(place) is not list:
+                    when, target = self._due(now)
+                else:  # most races have one target, of which all is known
+                    when = self._next_start
+                break
+            if target is None or when > now:
+                until = min(until, when)
+            elif now < self._deadline or not self.number:
+                # Out of time, a call that has tried nothing yet still tries once.
+                return self._start(target, now)
+        return until if running or now < self._deadline else None
 
-    def wake(self, now: float) -> float:
-        """Return the instant at which ``start`` or ``expired`` may have something to say."""
-        return min(self._next(now)[0], self._deadline, super().wake(now))
+    def must_wait(self, attempt: Attempt) -> bool:
+        """Whether another attempt is alone now."""
+        return self._sole is not None and self._sole is not attempt
 
-    def over(self, now: float) -> bool:
-        """Tell whether nothing runs and nothing can start any more: the round has failed."""
-        if self.running:
-            return False
-        if self._local or now >= self._deadline:
-            return True
-        return not any(place.awaited or place.waiting for place in self._targets)
+    def expired(self, now: float) -> Sequence[Attempt]:
+        """Return the running attempts whose time is up; report ``failed`` for each."""
+        late: tuple[Attempt, ...] = ()
+        for attempt in self.running:  # no comprehension: that is a call on 3.11
+            if attempt.limit <= now:
+                late = (*late, attempt)
+        return late
 
-    def _next(self, now: float) -> tuple[float, Candidate | None]:
-        """Find the next address to start and the earliest instant for it, inf for not known."""
-        if self._local or len(self.running) >= self._slots:
-            return inf, None
+    def _due(self, now: float) -> tuple[float, int | None]:
+        """Find the target whose address starts next, and the earliest instant for it."""
         earliest = self._next_start
-        waiting = inf
+        held_until = inf
         overtaking = False
-        for place in self._targets:
-            candidate = place.waiting[0] if place.waiting else None
-            if candidate is not None:
+        for target, place in self._active.items():
+            held = None
+            if type(place) is _Awaited:
+                held = place.held
+            if type(place) is list or (type(place) is _Awaited and place.waiting):
                 when = earliest
                 if overtaking and self._delay is not None:
                     when = max(when, self._last_start + self._delay)
-                if place.held is not None and place.held > now:
-                    waiting = min(waiting, max(when, place.held))
-                else:
-                    return (when, candidate) if when <= waiting else (waiting, None)
-            if place.awaited or candidate is not None:
-                if self._delay is None:
-                    break
-                overtaking = True
-        return waiting, None
+                if held is None or held <= now:
+                    return (when, target) if when <= held_until else (held_until, None)
+                held_until = min(held_until, max(when, held))
+            if self._delay is None:
+                break
+            overtaking = True
+        return held_until, None
 
+    def _start(self, target: int, now: float) -> Attempt:
+        place = self._active[target]
+        number = self.number = self.number + 1
+        if type(place) is list:
+            endpoint = place.pop()
+            if not place:
+                self._finish(target)
+        else:
+            assert type(place) is _Awaited
+            endpoint = place.waiting.pop()
+            place.tried.add(endpoint)
+        attempt = Attempt(endpoint, target, number, now)
+        attempt.limit = limit(
+            now,
+            self._deadline,
+            self._attempt_timeout,
+            self._unstarted,
+            self._slots,
+            self._more_rounds or self._awaited > 0,
+        )
+        self._unstarted -= 1
+        self._newest = attempt
+        self._last_start = now
+        if self._delay is not None:
+            self._next_start = now + self._delay
+        self.running.append(attempt)
+        return attempt
 
-def limit(
-    now: float,
-    deadline: float,
-    attempt_timeout: float | None,
-    unstarted: int,
-    slots: int,
-    follows: bool,
-) -> float:
-    """Compute the instant until which an attempt that starts ``now`` may take.
-
-    ``unstarted`` addresses, this one included, share what is left among ``slots``; ``follows``:
-    other addresses or another round may come as well.
-    """
-    until = deadline
-    if unstarted > slots:
-        left = max(deadline - now, 0.0)
-        share = max(left / ceil(unstarted / slots), LEAST_SHARE)
-        if share < left:
-            until = now + share
-    if attempt_timeout is None:
-        if not follows and unstarted < 2:
-            return until
-        attempt_timeout = ATTEMPT_TIMEOUT
-    return min(until, now + attempt_timeout)
+    def _finish(self, target: int) -> None:
+        """Forget a target of which nothing can start any more."""
+        del self._active[target]
+        self._finished += 1
+        if self._finished > 64 and self._finished > len(self._active):
+            # A dict is walked over its deleted entries too, which must not add up.
+            self._active = dict(self._active)
+            self._finished = 0
 
 
 def interleaved(endpoints: Sequence[Endpoint], first: int) -> list[Endpoint]:
@@ -405,13 +401,11 @@ def interleaved(endpoints: Sequence[Endpoint], first: int) -> list[Endpoint]:
     RFC 8305, section 4.
     """
     families: dict[int, deque[Endpoint]] = {}
-    once: dict[tuple[int, Any], Endpoint] = {}
-    for endpoint in endpoints:
-        once.setdefault((endpoint[0], endpoint[4]), endpoint)
-    for endpoint in once.values():
+    once = dict.fromkeys(endpoints)
+    for endpoint in once:
         families.setdefault(endpoint[0], deque()).append(endpoint)
     if len(families) < 2:
-        return list(once.values())
+        return list(once)
     queues = list(families.values())
     ordered = [queues[0].popleft() for _ in range(min(first, len(queues[0])))]
     queues.append(queues.pop(0))  # the other family's turn
@@ -419,8 +413,3 @@ def interleaved(endpoints: Sequence[Endpoint], first: int) -> list[Endpoint]:
         ordered += [queue.popleft() for queue in queues if queue]
         queues = [queue for queue in queues if queue]
     return ordered
-
-
-def pause(tries: int) -> float:
-    """Return the seconds before the next try at a full backlog: 1 ms, growing to 0.1 s."""
-    return min(0.001 * 2.0 ** min(tries - 1, 10), 0.1)

@@ -6,6 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from . import errors, retry, signatures
+from .checks import take_proxy
 from .dialer import connect
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class Patience(retry.Policy):
 
 def _may_come(error: errors.ConnectError) -> bool:
     if isinstance(error, errors.AccessDenied):
-        return error.stage != "policy"  # the program itself forbids the address
+        # The program itself forbids the address, or may not have the option or the local port.
+        return error.stage not in ("policy", "socket", "bind")
     return (
         not retry.hopeless(error)
         or isinstance(error, errors.AddressNotAvailable)
@@ -98,7 +100,10 @@ async def wait_until_ready(
         interleave: addresses of the first family that come first (default 1).
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
-        address_policy: called with each 5-tuple before it is dialled (default None).
+        address_policy: which addresses may be dialled (default None).
+        allowed_names: the targets that may be looked up and dialled (default None).
+        proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
+        handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
     Returns:
@@ -106,8 +111,11 @@ async def wait_until_ready(
 
     Raises:
         ConnectError: the last error, when the time is up or waiting cannot help.
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
     """
+    if "proxy" in options:
+        take_proxy(options)
     chosen: dict[str, Any] = {"retry": Patience(), "attempt_timeout": ATTEMPT_TIMEOUT, **options}
     started = monotonic()
     sock = await connect(target, port, **cast("TargetOptions", chosen), timeout=timeout)

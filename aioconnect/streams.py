@@ -12,12 +12,13 @@ import contextlib
 import math
 import re
 import socket
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import causes, engine, errors, signatures
-from .dialer import DEFAULTS, check_family, with_options
+from .checks import take_proxy
+from .dialer import DEFAULTS, reached, with_options
 from .keywords import KEYWORDS
+from .poller import of
 from .targets import Target, parse_all
 from .text import safe
 
@@ -80,7 +81,10 @@ async def open_connection(
         interleave: addresses of the first family that come first (default 1).
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
-        address_policy: called with each 5-tuple before it is dialled (default None).
+        address_policy: which addresses may be dialled (default None).
+        allowed_names: the targets that may be looked up and dialled (default None).
+        proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
+        handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
     Returns:
@@ -91,7 +95,7 @@ async def open_connection(
 
     Source: ``asyncio.open_connection``.
     """
-    return await open_with(DEFAULTS, host, port, dict(keywords))
+    return await open_with(DEFAULTS, host, port, keywords)
 
 
 @signatures.create_connection
@@ -139,7 +143,10 @@ async def create_connection(
         interleave: addresses of the first family that come first (default 1).
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
-        address_policy: called with each 5-tuple before it is dialled (default None).
+        address_policy: which addresses may be dialled (default None).
+        allowed_names: the targets that may be looked up and dialled (default None).
+        proxy: the proxy to connect through, as a URL or a ``Proxy`` (default None).
+        handshake: called with each connected socket and its 5-tuple (default None).
         on_event: called with each event (``aioconnect.events``) (default None).
 
     Returns:
@@ -147,15 +154,16 @@ async def create_connection(
 
     Raises:
         ConnectError: no connection (``stage`` is ``"tls"`` if it was the handshake that failed).
-        ValueError, TypeError: bad input, before any I/O.
+        InvalidTarget: a target that means nothing, before any I/O.
+        ValueError, TypeError: other bad input, before any I/O.
 
     Source: ``asyncio.loop.create_connection``.
     """
-    return await create_with(DEFAULTS, protocol_factory, host, port, dict(keywords))
+    return await create_with(DEFAULTS, protocol_factory, host, port, keywords)
 
 
 async def open_with(
-    dialer: Dialer, host: Any, port: Any, keywords: dict[str, Any]
+    dialer: Dialer, host: Any, port: Any, keywords: Any
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open a stream with a dialer's options."""
     loop = asyncio.get_running_loop()
@@ -170,13 +178,15 @@ async def create_with(
     protocol_factory: Callable[[], ProtocolT],
     host: Any,
     port: Any,
-    keywords: dict[str, Any],
+    keywords: Any,
 ) -> tuple[asyncio.Transport, ProtocolT]:
     """Create a transport with a dialer's options."""
-    started = monotonic()
+    started = of(asyncio.get_running_loop()).clock()
     tls: dict[str, Any] = {}
     sock, all_errors = None, False
     if keywords:
+        if "proxy" in keywords:
+            take_proxy(keywords)
         own, tls = _split(keywords)
         if own:
             dialer = with_options(own) if dialer is DEFAULTS else dialer.replace(**own)
@@ -191,26 +201,53 @@ async def create_with(
             raise ValueError(f"a stream socket is needed, not {sock!r}")
         if tls.get("ssl") and tls.get("server_hostname") is None:
             raise ValueError("ssl with sock needs server_hostname")
+        _check_peer(sock, dialer)
         text, address = "sock", None
     else:
         if dialer.type != socket.SOCK_STREAM:
             raise ValueError("streams need type=SOCK_STREAM")
-        targets = check_family(_targets(host, port), dialer)
+        targets = reached(_targets(host, port), dialer)
         wants_name = tls.get("ssl") and tls.get("server_hostname") is None
         if wants_name and any(target.family == socket.AF_UNIX for target in targets):
             raise ValueError("ssl over a Unix socket needs server_hostname")
         try:
-            sock, target, address = await engine.dial(targets, dialer)
+            call = await engine.dial(targets, dialer)
         except errors.ConnectError as exc:
             if all_errors and exc.__cause__ is None:
                 exc.__cause__ = exc.group()
             raise
+        sock, (target, address) = call.result, call.won
         text = target.text
         if wants_name:
             tls["server_hostname"] = target.host.partition("%")[0].rstrip(".")
     return await _hand_over(
         protocol_factory, sock, tls, started + dialer.timeout, started, text, address
     )
+
+
+def _check_peer(sock: socket.socket, dialer: Dialer) -> None:
+    """Judge a socket that the caller brings by what it is connected to; denied, it is closed.
+
+    Raises:
+        ConnectError: the policy denies it, or it has no peer.
+    """
+    if dialer.address_policy is None and dialer.allowed_names is None:
+        return
+    from .address_policy import denied
+    from .own_socket import check_peer
+
+    try:
+        if dialer.allowed_names is not None:
+            raise denied("a socket that has no name", target="sock")
+        check_peer(sock, sock.getpeername(), dialer.address_policy)
+    except OSError as exc:
+        sock.close()
+        if isinstance(exc, errors.ConnectError):
+            raise
+        raise causes.from_exception(exc, stage="verify", target="sock") from None
+    except BaseException:
+        sock.close()
+        raise
 
 
 async def _hand_over(
@@ -230,7 +267,8 @@ async def _hand_over(
         except BaseException:
             sock.close()
             raise
-    tls_started = monotonic()
+    clock = of(loop).clock
+    tls_started = clock()
     # uvloop's timers can be a part of a millisecond early.
     left = None if deadline == math.inf else max(deadline - tls_started, 0.0) + 0.001
     limit = asyncio.timeout(left)
@@ -258,7 +296,7 @@ async def _hand_over(
         return handshake.result()
     except OSError as exc:
         _let_go(sock, handed=handed)
-        now = monotonic()
+        now = clock()
         if limit.expired() or now >= deadline:
             error = causes.timed_out(
                 whole=True,

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from random import random
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import causes, engine, errors, events, poller, retry
-from .call import logger, tell
+from .log import emit, logger
+from .text import format_targets
 
 if TYPE_CHECKING:
     import socket
@@ -60,9 +60,11 @@ class Supervisor:
         self._policy = policy
         self._healthy_after = healthy_after
         self._wake_interval = wake_interval
-        self._key = ", ".join(target.text for target in targets)
+        names = [target.text for target in targets]
+        self._key = ", ".join(names)  # of the budget
+        self._text = format_targets(names)
         self._sock: socket.socket | None = None
-        self._inbox = poller.Inbox()
+        self._alarm = poller.Alarm()
         self._machine: retry.Supervision | None = None
         self._asking = False
         self._over = False
@@ -72,19 +74,20 @@ class Supervisor:
     async def __aenter__(self) -> Self:
         if self._machine is not None:
             raise RuntimeError("a supervisor is used once")
+        self._clock = poller.of(asyncio.get_running_loop()).clock
         self._machine = retry.Supervision(
             self._policy,
-            now=monotonic(),
+            now=self._clock(),
             rng=random,
             healthy_after=self._healthy_after,
             wake_interval=self._wake_interval,
-            target=self._key,
+            target=self._text,
         )
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         self._over = True
-        self._inbox.wake()  # another task may be asking
+        self._alarm.wake()  # another task may be asking
         self._close()
 
     def __aiter__(self) -> Self:
@@ -113,15 +116,15 @@ class Supervisor:
 
         Ten seconds of life (``healthy_after``) say the same; that it connected does not.
         """
-        self._entered().healthy(monotonic())
+        self._entered().healthy(self._clock())
 
     def wake(self) -> None:
         """Cut a back-off short: the network is back, say.  At most once per ``wake_interval``.
 
         Call it in the thread of the loop.
         """
-        self._entered().wake(monotonic())
-        self._inbox.wake()
+        self._entered().wake(self._clock())
+        self._alarm.wake()
 
     def _entered(self) -> retry.Supervision:
         if self._machine is None:
@@ -135,9 +138,9 @@ class Supervisor:
         while True:
             await self._pause(machine, at_least_a_turn=pausing)
             try:
-                sock, _, _ = await engine.dial(self._targets, self._dialer)
+                sock: socket.socket = (await engine.dial(self._targets, self._dialer)).result
             except errors.CircuitOpen as exc:
-                machine.postpone(monotonic() + (exc.retry_after or 0.0))
+                machine.postpone(self._clock() + (exc.retry_after or 0.0))
                 self._announce(machine, exc, str(exc))
             except errors.ConnectError as exc:
                 self._failed(machine, exc)
@@ -146,27 +149,25 @@ class Supervisor:
                     sock.close()
                     raise StopAsyncIteration
                 self._sock = sock
-                machine.connected(monotonic())
+                machine.connected(self._clock())
                 return sock
             pausing = True
 
     async def _pause(self, machine: retry.Supervision, *, at_least_a_turn: bool) -> None:
         """Sleep until the next dial is due; the loop has its turn even if that is at once."""
-        loop = asyncio.get_running_loop()
-        watcher = poller.of(loop)
         if self._owes:
             self._reserve(machine)
         try:
             when = machine.next_dial
-            while when is not None and (at_least_a_turn or monotonic() < when):
+            while when is not None and (at_least_a_turn or self._clock() < when):
                 at_least_a_turn = False
-                await self._inbox.wait(loop, watcher, when)
+                await self._alarm.sleep(poller.of(asyncio.get_running_loop()), when)
                 if self._over:
                     raise StopAsyncIteration
                 when = machine.next_dial
         except BaseException:
             if self._reserved:
-                self._budget.release(self._key, monotonic())
+                self._budget.release(self._key, self._clock())
                 self._reserved, self._owes = False, True
             raise
         self._reserved = False  # it is spent now
@@ -174,7 +175,7 @@ class Supervisor:
     def _failed(self, machine: retry.Supervision, error: errors.ConnectError) -> None:
         """Go on after a failed dial, or raise."""
         try:
-            answer = self._ask(error.attempts, machine.failed, monotonic(), error)
+            answer = self._ask(error.attempts, machine.failed, self._clock(), error)
             if isinstance(answer, retry.Stop):
                 self._give_up(answer, error)
                 raise error
@@ -186,14 +187,14 @@ class Supervisor:
 
     def _lost(self, machine: retry.Supervision) -> None:
         """Go on after the loss of the connection, or raise."""
-        error = causes.lost(self._key, "", None)
+        error = causes.lost(self._text, "", None)
         error.stopped = None
         try:
-            answer = self._ask((), machine.lost, monotonic())
+            answer = self._ask((), machine.lost, self._clock())
             if isinstance(answer, retry.Stop):
                 self._give_up(answer, error)
                 raise error
-            self._announce(machine, error, f"connection to {self._key} lost")
+            self._announce(machine, error, f"connection to {self._text} lost")
         finally:
             del error
 
@@ -207,31 +208,35 @@ class Supervisor:
         try:
             return report(*what)
         except OSError as exc:
-            now = monotonic()
-            failure = causes.from_exception(exc, stage="wait", target=self._key)
+            now = self._clock()
+            failure = causes.from_exception(exc, stage="wait", target=self._text, said_by="hook")
             failure.__traceback__ = None  # it would refer to this frame, and that to it
-        entry = events.AttemptFailed(now, self._key, failure, now)
+        entry = events.AttemptFailed(now, self._text, failure, now)
         raise causes.combine(
-            (*attempts, entry), target=self._key, elapsed=0.0, count=len(attempts), stopped="custom"
+            (*attempts, entry),
+            target=self._text,
+            elapsed=0.0,
+            count=len(attempts),
+            stopped="custom",
         )
 
     def _reserve(self, machine: retry.Supervision) -> None:
         """Take a token for the next dial; while there is none it is dialled seldom."""
-        now = monotonic()
+        now = self._clock()
         self._owes = False
         self._reserved = self._budget.reserve(self._key, now)
         if not self._reserved:
             machine.postpone(now + self._budget.wait(self._key, now))
 
     def _announce(self, machine: retry.Supervision, error: errors.ConnectError, said: str) -> None:
-        now = monotonic()
+        now = self._clock()
         delay = max((machine.next_dial or now) - now, 0.0)
         logger.warning("%s; dialling again in %.2f s", said, delay)
-        tell(self._hook, events.RetryScheduled(now, self._key, machine.failures, delay, error))
+        emit(self._hook, events.RetryScheduled(now, self._text, machine.failures, delay, error))
 
     def _give_up(self, answer: retry.Stop, error: errors.ConnectError) -> None:
         error.stopped, error.retry_after = answer.reason, answer.retry_after
-        tell(self._hook, events.GaveUp(monotonic(), self._key, answer.reason, error))
+        emit(self._hook, events.GaveUp(self._clock(), self._text, answer.reason, error))
 
     def _close(self) -> None:
         if self._sock is not None:

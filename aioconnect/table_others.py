@@ -1,6 +1,6 @@
 """What others say than the kernel: a name server, OpenSSL, a function of the caller's, our limits.
 
-This and ``table_kernel`` are the one table.
+This, ``table_kernel`` and ``table_proxies`` are the one table.
 
 Sources: getaddrinfo(3), RFC 8446 (TLS).
 """
@@ -151,10 +151,24 @@ OF_TLS = {
     ),
 }
 
+# A proxy ------------------------------------------------------------------------------------------
+
+PROXY = Cause(
+    "proxy_error",
+    errors.ProxyError,
+    _SO,
+    "{words}, says the proxy",
+    "does the name exist, and is the server listening on that port?",
+    speaks=True,
+)
+
 # What a function of the caller's says -------------------------------------------------------------
 
 FORBIDDEN = kernel.ACCESS.but(
-    phrase="forbidden to dial", hint="the address policy refuses it", alone="forbidden to dial it"
+    type=errors.PolicyDenied,
+    phrase="forbidden to dial",
+    hint="the program's own policy says so",
+    alone="forbidden to dial it",
 )
 HOOK_DENIED = kernel.ACCESS.but(hint="the socket factory says so")
 _RAISED = kernel.OTHER.but(hint="what it raised is kept as the error's cause")
@@ -163,6 +177,7 @@ HOOK_FAILED = {
     "socket": _RAISED.but(phrase="the socket factory failed for"),
     "resolve": _RAISED.but(phrase="the resolver failed for"),
     "wait": _RAISED.but(phrase="the retry policy failed for"),
+    "handshake": _RAISED.but(phrase="the handshake failed with"),
 }
 _HOOK_TYPES = {
     errno.ENOENT: errors._NoFile,
@@ -228,7 +243,7 @@ def _rows() -> list[Cause]:
         *(kernel.OTHER, *kernel.TABLE.values(), kernel.NO_SOURCE),
         *(kernel.BAD_OPTION, ATTEMPT_TIMED_OUT, DEADLINE, CIRCUIT),
         *(INVALID_TARGET, *EAI_TABLE.values(), NAME_ERROR),
-        *(TLS, CERTIFICATE),
+        *(TLS, CERTIFICATE, PROXY),
     ]
 
 

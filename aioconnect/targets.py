@@ -21,10 +21,12 @@ from .causes import not_a_target
 from .text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Generator, Sequence
 
 __all__ = [
+    "AnyTarget",
     "Endpoint",
+    "Handshake",
     "Target",
     "TargetLike",
     "endpoint",
@@ -37,9 +39,15 @@ __all__ = [
 Endpoint: TypeAlias = tuple[int, int, int, str, Any]
 """What ``getaddrinfo`` gives: family, type, protocol, canonical name, sockaddr."""
 
+Handshake: TypeAlias = "Callable[[socket.socket, Endpoint], Generator[int, None, object]]"
+"""What ``handshake=`` takes; :mod:`aioconnect.handshake` says what it does."""
+
 TargetLike: TypeAlias = "str | tuple[str, int] | tuple[str, int, int, int | str]"
 """One target: ``"host:port"``, ``"[v6%scope]:port"``, ``"unix:/path"``, ``"unix:@abstract"``, a
 host with the port beside it, or a tuple as the socket module has it."""
+
+AnyTarget: TypeAlias = "TargetLike | Sequence[TargetLike]"
+"""One target, or a list of several that are raced."""
 
 _AF_INET, _AF_INET6, _AF_UNIX = int(socket.AF_INET), int(socket.AF_INET6), int(socket.AF_UNIX)
 
@@ -52,6 +60,15 @@ _NUMERIC_LABEL = re.compile(r"(?:[0-9]+|0[xX][0-9A-Fa-f]*)\Z", re.ASCII)
 _SCOPE = re.compile(r"[^\s/%:\[\]\x00-\x1f]{1,15}")
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _MAX_NAME = 253
+"""Bytes of a name without its final dot.  A host with more characters is refused before a codec
+sees it, whose time may grow with the square of the length."""
+
+_NAMED = 8
+"""How many targets of a list a text names."""
+
+_KEPT = len("unix:") + 108
+"""Characters of a text that is parsed once for many calls.  A Unix socket's path has at most 108
+bytes; a longer one can never be connected, and a stranger's is not kept."""
 
 
 def endpoint(family: int, kind: int, address: Any) -> Endpoint:
@@ -70,9 +87,10 @@ class Target:
         family: the address family, 0 for a name.
         address: the socket address, None for a name.  An IPv6 scope is a number, or the
             interface's name, which is looked up when it is dialled.
+        needs_lookup: whether there is something in ``names``.
     """
 
-    __slots__ = ("_stream", "address", "family", "host", "name", "port", "text")
+    __slots__ = ("_stream", "address", "family", "host", "name", "needs_lookup", "port", "text")
 
     def __init__(self, text: str, host: str, port: int, family: int, address: Any) -> None:
         self.text = text
@@ -81,6 +99,7 @@ class Target:
         self.port = port
         self.family = family
         self.address = address
+        self.needs_lookup = not family
         self._stream = (endpoint(family, _STREAM, address),)
 
     def endpoints(self, kind: int) -> tuple[Endpoint, ...]:
@@ -94,8 +113,41 @@ class Target:
         """What is dialled, in one form: ``DB.test:80`` and ``db.test.:80`` are the same."""
         return self.text if self.family else f"{name_key(self.host)}:{self.port}"
 
+    @property
+    def dialled(self) -> Target:
+        """Return what is dialled to reach it: itself, or a proxy."""
+        return self
+
+    @property
+    def meant(self) -> Target:
+        """Return what is to be reached: itself, or what is behind a proxy."""
+        return self
+
+    @property
+    def names(self) -> tuple[Target, ...]:
+        """Return what has to be looked up before there is an address to dial."""
+        return () if self.family else (self,)
+
+    def join(self, found: Sequence[Sequence[Endpoint]], kind: int) -> Sequence[Endpoint]:
+        """Return what to dial, of the addresses that were found for each of ``names``."""
+        return found[0]
+
     def __repr__(self) -> str:
         return f"<Target {self.text}>"
+
+
+def shown(target: object) -> str:
+    """Write what was given as a target: bounded, and without what may be a password in it."""
+    if isinstance(target, str):
+        _, at, host = target.rpartition("@")
+        return f"'{safe(f'***@{host}' if at and not target.startswith('unix:') else target)}'"
+    if isinstance(target, tuple | list):
+        texts = [shown(each) for each in target[:_NAMED]]
+        more = ["..."] if len(target) > _NAMED else []
+        inside = ", ".join(texts + more)
+        return f"[{inside}]" if isinstance(target, list) else f"({inside})"
+    small = isinstance(target, int) and abs(target) < 2**64  # Python refuses to write large ones
+    return repr(target) if small else type(target).__name__
 
 
 def parse_all(
@@ -148,8 +200,12 @@ def parse_host(host: str, port: int) -> Target:
     return Target(f"{safe(name)}:{port}", name, port, 0, None)
 
 
-@lru_cache(maxsize=256)
 def _parse_text(text: str) -> Target:
+    return _parse_once(text) if len(text) <= _KEPT else _parse_once.__wrapped__(text)
+
+
+@lru_cache(maxsize=256)
+def _parse_once(text: str) -> Target:
     if text.startswith("unix:"):
         return _parse_path(text[5:])
     if "://" in text:
@@ -209,7 +265,7 @@ def _beside(host: str) -> str:
 
 def _parse_tuple(target: tuple[Any, ...]) -> Target:
     if len(target) not in (3, 4):
-        raise not_a_target(f"a target tuple has two to four elements, not {len(target)}")
+        raise ValueError(f"a target tuple has two to four elements, not {len(target)}")
     host: str = target[0]
     port, flowinfo, scope = (*target[1:], 0)[:3]
     parsed = parse_host(host, port)
@@ -288,7 +344,7 @@ def _check_name(host: str) -> str:
     plain = host if host.isascii() else host.translate(_NO_JOINERS)
     if not plain.isprintable() or " " in host:
         raise not_a_target(f"{_shown(host)}: a control character or a space in a host")
-    if not host.isascii():
+    if not host.isascii() and len(host) <= _MAX_NAME:
         host = _to_ascii(host)
     if len(host.rstrip(".")) > _MAX_NAME:
         raise not_a_target(f"{_shown(host)}: a name has at most {_MAX_NAME} bytes")

@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from ssl import SSLContext
     from typing import Any, Generic, TypeAlias, TypeVar
 
+    from .address_policy import AddressPolicyLike
     from .dialer import Dialer
     from .events import Event
     from .many import AnyTarget, ConnectMany
+    from .proxy import Proxy
     from .resolve.base import Resolver
     from .retry import Breaker, Budget, PolicyLike
-    from .targets import Endpoint, TargetLike
+    from .targets import Endpoint, Handshake, TargetLike
 
     LocalAddress: TypeAlias = tuple[str, int] | str
     SocketOption: TypeAlias = tuple[int, int, int | bytes]
+    ProxyLike: TypeAlias = Proxy | str
 
     DialerT = TypeVar("DialerT", bound=Dialer)
     ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
@@ -48,7 +51,10 @@ class TargetOptions(TypedDict, total=False):
     interleave: int
     socket_options: Iterable[SocketOption] | None
     socket_factory: Callable[[Endpoint], socket.socket] | None
-    address_policy: Callable[[Endpoint], object] | None
+    address_policy: AddressPolicyLike | None
+    allowed_names: Iterable[str] | None
+    proxy: ProxyLike | None
+    handshake: Handshake | None
     on_event: Callable[[Event], object] | None
 
 
@@ -108,7 +114,10 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> socket.socket: ...
 
@@ -132,7 +141,10 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> None: ...
 
@@ -156,7 +168,10 @@ if TYPE_CHECKING:
         interleave: int = ...,
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
-        address_policy: Callable[[Endpoint], object] | None = ...,
+        address_policy: AddressPolicyLike | None = ...,
+        allowed_names: Iterable[str] | None = ...,
+        proxy: ProxyLike | None = ...,
+        handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> DialerT: ...
 
@@ -191,7 +206,10 @@ if TYPE_CHECKING:
         interleave: int = ...,
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
-        address_policy: Callable[[Endpoint], object] | None = ...,
+        address_policy: AddressPolicyLike | None = ...,
+        allowed_names: Iterable[str] | None = ...,
+        proxy: ProxyLike | None = ...,
+        handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]: ...
 
@@ -226,7 +244,10 @@ if TYPE_CHECKING:
         interleave: int = ...,
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
-        address_policy: Callable[[Endpoint], object] | None = ...,
+        address_policy: AddressPolicyLike | None = ...,
+        allowed_names: Iterable[str] | None = ...,
+        proxy: ProxyLike | None = ...,
+        handshake: Handshake | None = ...,
         on_event: Callable[[Event], object] | None = ...,
     ) -> tuple[asyncio.Transport, ProtocolT]: ...
 
@@ -260,7 +281,10 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]: ...
 
@@ -294,7 +318,10 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> tuple[asyncio.Transport, ProtocolT]: ...
 
@@ -319,7 +346,10 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> socket.socket: ...
 
@@ -349,7 +379,10 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> ConnectMany: ...
 
@@ -374,7 +407,10 @@ if TYPE_CHECKING:
         interleave: int = 1,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
-        address_policy: Callable[[Endpoint], object] | None = None,
+        address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> float: ...
 

@@ -11,15 +11,11 @@ from __future__ import annotations
 import errno
 import select
 import socket
-from time import monotonic
-from typing import TYPE_CHECKING
 
-from . import causes
+__all__ = ["READ", "SPURIOUS", "WRITE", "check_socket", "new_poll", "outcome", "pending", "ready"]
 
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-__all__ = ["SPURIOUS", "check_socket", "outcome", "pending", "waiting"]
+READ, WRITE = 1, 4
+"""What a socket is watched for: POLLIN and POLLOUT, which epoll(7) calls by the same numbers."""
 
 SPURIOUS = -1
 
@@ -73,37 +69,32 @@ def pending(sock: socket.socket) -> int:
     return SPURIOUS
 
 
-def ready(sock: socket.socket) -> bool:
-    """Tell whether the socket is writable, or has an error or a hang-up, now."""
-    poll = select.poll()
+def ready(sock: socket.socket, events: int = WRITE) -> bool:
+    """Whether the socket is ready for ``events``, failed, hung up or closed, now."""
+    poll = new_poll()
     try:
-        poll.register(sock, select.POLLOUT)
+        poll.register(sock, events)
     except ValueError:  # closed: its descriptor is -1
-        raise OSError(errno.EBADF, "Bad file descriptor") from None
-    events = poll.poll(0)
-    if events and events[0][1] & select.POLLNVAL:
-        raise OSError(errno.EBADF, "Bad file descriptor")
-    return bool(events)
+        return True
+    return bool(poll.poll(0))
+
+
+def new_poll() -> select.poll:
+    """Return a new poll object.
+
+    Raises:
+        RuntimeError: this Python has none; eventlet takes it out of ``select``.
+    """
+    try:
+        return select.poll()
+    except AttributeError:
+        raise RuntimeError(
+            "select.poll is missing, without which nothing can be waited for here: "
+            "does eventlet or gevent patch this process?"
+        ) from None
 
 
 def check_socket(sock: object) -> None:
     """Refuse what is no socket."""
     if not isinstance(sock, socket.socket):
         raise TypeError(f"a socket.socket is needed, not {type(sock).__name__}")
-
-
-def waiting(sock: socket.socket) -> Generator[None, None, None]:
-    """Wait for a pending connect: yields whenever the socket must be waited for.
-
-    Raises:
-        ConnectError: it failed, or nothing is pending.
-    """
-    started = monotonic()
-    number = pending(sock)
-    while number == SPURIOUS:
-        yield
-        number = outcome(sock)
-    if number:
-        raise causes.from_errno(
-            number, stage="wait", family=sock.family, elapsed=monotonic() - started
-        )

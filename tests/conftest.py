@@ -9,35 +9,35 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import stat
+import socket
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
-import hypothesis  # noqa: F401  # loaded before gc.freeze: its plug-in looks at its referrers
+import hypothesis  # loaded before gc.freeze: its plug-in looks at its referrers
 import pytest
-import uvloop
+
+from aioconnect.resolve import background
 
 from .support import sweep
-from .support.children import give_default_signals
+from .support.account import descriptors
+from .support.children import ROOT, give_default_signals
+from .support.loops import LOOPS
 from .support.needs import check, need
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "asyncio": asyncio.SelectorEventLoop,
-    "uvloop": uvloop.new_event_loop,
-}
-
-
-# libuv opens its process-wide signal pipe with the first loop, and keeps it.
-uvloop.new_event_loop().close()
-
+QUICK_ROWS = 4
+"""How many rows of a test ``make quick`` tries."""
 
 give_default_signals()
+
+if not os.access(ROOT, os.W_OK):  # where Hypothesis would keep its examples
+    hypothesis.settings.register_profile("closed", hypothesis.settings(), database=None)
+    hypothesis.settings.load_profile("closed")
 
 
 def pytest_report_header() -> str:
@@ -45,7 +45,12 @@ def pytest_report_header() -> str:
     return "sweeps: whole" if sweep.WHOLE else f"sweeps: the sample of seed {sweep.SEED}"
 
 
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what ``make quick`` asks for."""
+    parser.addoption("--quick", action="store_true", help="each quick test, with a few of its rows")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse a need that is not in the vocabulary, also where its test does not run.
 
     Whatever needs something is for the environments of ``.ci/environment`` too.
@@ -54,6 +59,19 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
         for name in _needs(item):
             check(name)
             item.add_marker("environment")
+    if config.getoption("--quick"):
+        quick = _quick(items)
+        config.hook.pytest_deselected(items=[item for item in items if item not in quick])
+        items[:] = [item for item in items if item in quick]
+
+
+def _quick(items: Sequence[pytest.Item]) -> set[pytest.Item]:
+    """Return what takes little time on any machine, with a sample of its rows if they are many."""
+    rows = defaultdict(list)
+    for item in items:
+        if not any(item.get_closest_marker(mark) for mark in ("slow", "environment")):
+            rows[item.nodeid.partition("[")[0]].append(item)
+    return {item for of_one in rows.values() for item in sweep.sample(of_one, QUICK_ROWS)}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -105,18 +123,21 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.line(f"{number:5} {reason}")
 
 
-def descriptors() -> dict[int, tuple[int, int]]:
-    """Return every open descriptor of this process with its device and inode."""
-    found = {}
-    for name in os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd"):
-        try:
-            status = os.fstat(int(name))
-        except OSError:
-            continue  # the descriptor of the listing itself
-        if stat.S_ISDIR(status.st_mode):
-            continue
-        found[int(name)] = (status.st_dev, status.st_ino)
-    return found
+@pytest.fixture(scope="session", autouse=True)
+def resolvers_have_their_loop() -> None:
+    """Begin the one loop on which blocking calls ask resolvers, and keep it busy.
+
+    It would outlive the first test that needs it by some seconds, and be taken for its leak.
+    """
+    begun = threading.Event()
+
+    class Silent:
+        async def lookup(self, name: str, family: int) -> Any:
+            begun.set()
+            await asyncio.Event().wait()
+
+    background.LOOP.submit(Silent(), "silent.test", (socket.AF_INET,), lambda _: None)
+    assert begun.wait(20)
 
 
 LINGER = 3.0

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .net import listen
 from .support import children
 from .support.needs import needs
+from .support.servers import listen
 
 if TYPE_CHECKING:
     from pathlib import Path

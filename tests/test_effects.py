@@ -14,14 +14,16 @@ import pytest
 import aioconnect
 from aioconnect import ConnectError, Dialer, retry
 from aioconnect.events import AttemptStarted
+from aioconnect.handshake import send_all
 from aioconnect.keywords import OPTIONS
 from aioconnect.resolve import Answer, StaticResolver
 
-from .conftest import descriptors
-from .net import black_hole, listen, refusing
+from .support.account import descriptors
+from .support.scripted import good, scripted
+from .support.servers import black_hole, listen, refusing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Generator, Iterator
 
     from aioconnect import Event
 
@@ -270,6 +272,35 @@ async def address_policy(dial: Dial) -> None:
         await dial(server.getsockname(), address_policy=forbid)
 
 
+async def allowed_names(dial: Dial) -> None:
+    """Let it forbid a name, which nobody is asked for then."""
+    with listen() as server:
+        port = server.getsockname()[1]
+        with pytest.raises(aioconnect.PolicyDenied):
+            await dial(("db.test", port), allowed_names=["*.example"])
+        (await dial(("localhost", port), allowed_names=["localhost"])).close()
+
+
+async def proxy(dial: Dial) -> None:
+    """Ask it for the target, and not dial that."""
+    with scripted(good("http")) as server:
+        (await dial(("db.test", 80), proxy=server.url("http"))).close()
+    assert server.asked == [("db.test", 80)]
+
+
+async def handshake(dial: Dial) -> None:
+    """Run it over the connection."""
+    said: list[str] = []
+
+    def speak(sock: socket.socket, endpoint: aioconnect.Endpoint) -> Generator[int, None, None]:
+        said.append("hello")
+        yield from send_all(sock, b"hello")
+
+    with listen() as server:
+        (await dial(server.getsockname(), handshake=speak)).close()
+    assert said == ["hello"]
+
+
 async def on_event(dial: Dial) -> None:
     """Call it with what happens."""
     events: list[Event] = []
@@ -283,7 +314,7 @@ EFFECTS: dict[str, Callable[[Dial], Awaitable[None]]] = {
     for effect in (
         *(timeout, attempt_timeout, retry_, budget, breaker, resolver, family, type_, local_addr),
         *(happy_eyeballs_delay, resolution_delay, max_concurrent, interleave, socket_options),
-        *(socket_factory, address_policy, on_event),
+        *(socket_factory, address_policy, allowed_names, proxy, handshake, on_event),
     )
 }
 

@@ -14,7 +14,8 @@ import aioconnect
 from aioconnect import ConnectError, Event, events, retry
 from aioconnect.resolve import StaticResolver
 
-from .net import black_hole, few_descriptors, listen, refusing
+from .support.limits import few_descriptors
+from .support.servers import black_hole, listen, refusing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -29,15 +29,19 @@ import pytest
 
 import aioconnect
 from aioconnect import ConnectError, events, retry
-from aioconnect.many import AHEAD, CATCH_UP, LEAST_PAUSE, _Pace, default_limit
-from aioconnect.poller import AT_ONCE
+from aioconnect.many import default_limit
+from aioconnect.many.room import CATCH_UP, LEAST_PAUSE, MAX_DELAYED, Pace
+from aioconnect.poller import SLOTS
 from aioconnect.resolve import Answer, StaticResolver
 
-from .conftest import LOOPS
-from .net import black_hole, few_descriptors, listen, namespace, refusing
-from .steps import GRACE, KINDS, NAME, Slow, Steps, drain, no_warnings, slow, without_collector
 from .support import children
+from .support.account import no_warnings, without_collector
+from .support.limits import few_descriptors
+from .support.loops import GRACE, KINDS, LOOPS, Steps
 from .support.needs import needs
+from .support.networks import namespace
+from .support.servers import NAME, black_hole, drain, listen, refusing
+from .support.sockets import Slow, slow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -281,7 +285,7 @@ async def test_what_is_no_target_is_a_result_with_an_error(ordered: bool) -> Non
     for result in results:
         assert result.socket is None
         assert isinstance(result.error, ConnectError)
-        assert result.error.code == "invalid_argument"
+        assert result.error.code == "invalid_target"
         assert result.elapsed == 0
 
 
@@ -289,7 +293,7 @@ async def test_the_family_that_was_asked_for_is_the_only_one(server: tuple[str, 
     """A target of the other one is refused as ``connect`` refuses it."""
     (result,) = await collect(aioconnect.connect_many([server], family=socket.AF_INET6))
     assert result.error is not None
-    assert result.error.code == "invalid_argument"
+    assert result.error.code == "invalid_target"
     assert "AF_INET6" in str(result.error)
 
 
@@ -549,7 +553,7 @@ async def test_nothing_is_read_before_somebody_asks(make: Any, server: tuple[str
 
 @sources
 @pytest.mark.parametrize("ordered", [False, True], ids=["as they come", "ordered"])
-@pytest.mark.parametrize("limit", [1, 3, AT_ONCE + 10])
+@pytest.mark.parametrize("limit", [1, 3, SLOTS + 10])
 async def test_as_many_are_read_as_there_is_room_for(
     make: Any, limit: int, ordered: bool, server: tuple[str, int]
 ) -> None:
@@ -620,7 +624,7 @@ async def test_a_run_of_bad_targets_is_not_read_ahead(make: Any, server: tuple[s
 async def test_targets_that_end_at_once_leave_the_loop_to_others(
     what: str, server: tuple[str, int]
 ) -> None:
-    """No more than ``AT_ONCE`` of them in one turn of the loop."""
+    """No more than ``SLOTS`` of them in one turn of the loop."""
     ticks = 0
 
     async def tick() -> None:
@@ -633,19 +637,19 @@ async def test_targets_that_end_at_once_leave_the_loop_to_others(
     with refusing() as nobody:
         targets = {"connects": server, "refused": nobody, "bad": "no target"}
         target: Any = targets.get(what, [nobody, ("127.0.0.2", nobody[1])])
-        await collect(aioconnect.connect_many([target] * (AT_ONCE * 10)))
+        await collect(aioconnect.connect_many([target] * (SLOTS * 10)))
     assert ticks >= 10
     await end(ticker)
 
 
 async def test_what_does_not_complete_at_once_takes_no_turn(dead: tuple[str, int]) -> None:
-    """Three times ``AT_ONCE`` are under way before the loop has gone on."""
+    """Three times ``SLOTS`` are under way before the loop has gone on."""
     opened = Open(socket.socket)
-    many = aioconnect.connect_many(itertools.repeat(dead), limit=3 * AT_ONCE, socket_factory=opened)
+    many = aioconnect.connect_many(itertools.repeat(dead), limit=3 * SLOTS, socket_factory=opened)
     async with many as results:
         task = asking(results)
         await asyncio.sleep(0)
-        assert opened.open == 3 * AT_ONCE
+        assert opened.open == 3 * SLOTS
         await end(task)
 
 
@@ -922,7 +926,7 @@ async def test_what_waits_for_its_turn_leaves_less_room(
     server: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When a descriptor was lacking, no more are open than were then, in flight or not."""
-    monkeypatch.setattr("aioconnect.many.GROW_EVERY", 2 * MAX)
+    monkeypatch.setattr("aioconnect.many.room.GROW_EVERY", 2 * MAX)
     gates = Gates()
     factory = Refusing({server[1]: [0, 0, 0, 0, errno.EMFILE]})
     targets = [("slow.test", server[1]), *[server] * 20]
@@ -940,7 +944,7 @@ async def test_the_first_starts_though_there_is_no_room(
     server: tuple[str, int], dead: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waited for a port, and when it may go on others have all the descriptors there are."""
-    monkeypatch.setattr("aioconnect.many.GROW_EVERY", 2 * MAX)
+    monkeypatch.setattr("aioconnect.many.room.GROW_EVERY", 2 * MAX)
     with listen(("127.0.0.2", 0)) as other:
         factory = Refusing(
             {
@@ -1081,7 +1085,7 @@ async def test_who_was_read_first_goes_first_wherever_it_waits(server: tuple[str
 # So many a second ---------------------------------------------------------------------------------
 
 
-def starts(pace: _Pace, clock: Iterable[float]) -> list[float]:
+def starts(pace: Pace, clock: Iterable[float]) -> list[float]:
     """Return the instants of the starts, for somebody who looks at those of the clock."""
     found = []
     pace.begin(0.0)
@@ -1098,7 +1102,7 @@ def every(seconds: float, *, until: float, since: float = 0.0) -> list[float]:
 
 def test_starts_are_evenly_spaced() -> None:
     """One each interval, from the first instant on."""
-    found = starts(_Pace(10, 1), every(0.01, until=1.0))
+    found = starts(Pace(10, 1), every(0.01, until=1.0))
     assert found == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
 
 
@@ -1106,14 +1110,14 @@ def test_starts_are_evenly_spaced() -> None:
 @pytest.mark.parametrize("tick", [0.0001, 0.001, 0.004, CATCH_UP])
 def test_late_timers_do_not_slow_the_rate_down(rate: float, tick: float) -> None:
     """Whoever looks only each millisecond or each twenty starts as many all the same."""
-    found = starts(_Pace(rate, 1), every(tick, until=10.0))
+    found = starts(Pace(rate, 1), every(tick, until=10.0))
     assert len(found) == pytest.approx(10 * rate + 1, abs=rate * tick + 1)
 
 
 @pytest.mark.parametrize("burst", [1, 2, 5, 100])
 def test_a_burst_starts_at_once(burst: int) -> None:
     """At the beginning, and again after a lull that is long enough; then at the rate."""
-    pace = _Pace(10, burst)
+    pace = Pace(10, burst)
     found = starts(pace, [0.0, 0.0, 0.05, *every(0.1, since=0.1, until=0.5)])
     assert [found.count(now) for now in (0.0, 0.05)] == [burst, 0]
     assert len(found) == burst + 5
@@ -1127,7 +1131,7 @@ def test_a_burst_starts_at_once(burst: int) -> None:
 
 def test_after_a_lull_nothing_is_made_up_for_but_what_a_timer_may_be_late() -> None:
     """A minute without a start does not give a minute's worth at once."""
-    pace = _Pace(1000, 1)
+    pace = Pace(1000, 1)
     starts(pace, [0.0])
     found = []
     while pace.next <= 60.0:
@@ -1597,7 +1601,9 @@ class Refusing:
         self.made[port] = self.made.get(port, 0) + 1
         numbers = self.numbers.get(port)
         if numbers and (number := numbers.pop(0)):
-            raise OSError(number, "as it was told")
+            # Of a factory EADDRNOTAVAIL may mean anything: it says what it means.
+            kind = aioconnect.PortsExhausted if number == errno.EADDRNOTAVAIL else OSError
+            raise kind(number, "as it was told")
         return socket.socket(*endpoint[:3])
 
 
@@ -1863,8 +1869,8 @@ async def test_who_waits_goes_on_when_what_was_lacking_is_there(
     server: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long the pause would be: another one has just connected to that host."""
-    monkeypatch.setattr("aioconnect.many.LEAST_PAUSE", 2 * MAX)
-    monkeypatch.setattr("aioconnect.many.MOST_PAUSE", 2 * MAX)
+    monkeypatch.setattr("aioconnect.many.room.LEAST_PAUSE", 2 * MAX)
+    monkeypatch.setattr("aioconnect.many.room.MOST_PAUSE", 2 * MAX)
     others = Refusing({server[1]: [errno.EADDRNOTAVAIL]})
     dialled = itertools.count()
 
@@ -1982,7 +1988,7 @@ def reset_when_closed(sock: socket.socket) -> None:
 
 
 async def test_those_who_dial_elsewhere_do_not_wait_for_a_port(server: tuple[str, int]) -> None:
-    """Ports are lacking for one destination; as many wait for one as ``AHEAD`` says."""
+    """Ports are lacking for one destination; as many wait for one as ``MAX_DELAYED`` says."""
 
     class NoPort(socket.socket):
         def connect_ex(self, address: Any) -> int:
@@ -1997,7 +2003,7 @@ async def test_those_who_dial_elsewhere_do_not_wait_for_a_port(server: tuple[str
         source = Source(itertools.cycle([server, other.getsockname()]))
         many = aioconnect.connect_many(source, limit=1000, socket_factory=factory)
         async with many as results, asyncio.timeout(MAX):
-            for _ in range(AHEAD):
+            for _ in range(MAX_DELAYED):
                 result = await anext(results)
                 assert result.socket is not None
                 assert result.socket.getpeername() == server
@@ -2005,7 +2011,7 @@ async def test_those_who_dial_elsewhere_do_not_wait_for_a_port(server: tuple[str
             task = asking(results)
             await turns()
             assert not task.done()
-            assert source.read == 2 * AHEAD
+            assert source.read == 2 * MAX_DELAYED
             lacking = False
             result = await task
             assert result.socket is not None
@@ -2097,7 +2103,10 @@ async def test_each_target_has_exactly_one_result(seed: int, server: tuple[str, 
                 came.append(result.index)
                 assert (result.socket is None) != (result.error is None)
                 assert result.started <= result.ended
-                assert source.read <= len(came) - 1 + limit + limit * (per_host is not None) + AHEAD
+                assert (
+                    source.read
+                    <= len(came) - 1 + limit + limit * (per_host is not None) + MAX_DELAYED
+                )
                 if ordered:
                     assert source.read <= len(came) - 1 + limit
                 if result.socket is not None:
@@ -2361,7 +2370,7 @@ def cases(server: tuple[str, int], dead: tuple[str, int]) -> dict[str, Callable[
 
     return {
         "connected at once": lambda: Case([server] * 3, {}, slowly=True),
-        "more than a turn": lambda: Case([server] * (AT_ONCE + 2), {"limit": AT_ONCE * 2}),
+        "more than a turn": lambda: Case([server] * (SLOTS + 2), {"limit": SLOTS * 2}),
         "pending": lambda: Case([server, server, dead], {"socket_factory": slow, **SHORT}),
         "in order": lambda: Case(
             [dead, server, server], {"socket_factory": slow, "ordered": True, **SHORT}, slowly=True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import functools
 import gc
 import inspect
 import math
@@ -24,13 +25,15 @@ from hypothesis import strategies as st
 
 import aioconnect
 import aioconnect.blocking
-from aioconnect import Dialer, retry
+from aioconnect import Dialer, Proxy, retry
+from aioconnect.allowed_names import AllowedNames
 from aioconnect.dialer import with_options
 from aioconnect.keywords import OPTIONS
 from aioconnect.options import _ELSEWHERE, Options
+from aioconnect.proxy import EnvironmentProxies
 
-from .conftest import descriptors
-from .net import refusing
+from .support.account import descriptors
+from .support.servers import refusing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,9 +58,29 @@ class NoResolver:
         raise NotImplementedError
 
 
+async def asynchronous(endpoint: Any) -> bool:
+    """Be a policy that would have to be awaited."""
+    return True
+
+
+async def generating(endpoint: Any) -> Any:
+    """Be one that is no policy at all."""
+    yield True
+
+
+class Asynchronous:
+    """An object whose call would have to be awaited."""
+
+    async def __call__(self, endpoint: Any) -> bool:
+        """Allow, one day."""
+        return True
+
+
 RESOLVER = NoResolver()
 BUDGET = retry.Budget()
+PUBLIC = aioconnect.AddressPolicy.public()
 BREAKER = retry.Breaker()
+PROXY = Proxy("socks5h://me:hunter2@p.test:1080")
 
 DEFAULTS: dict[str, Any] = {
     "timeout": 30.0,
@@ -76,6 +99,9 @@ DEFAULTS: dict[str, Any] = {
     "socket_options": (),
     "socket_factory": None,
     "address_policy": None,
+    "allowed_names": None,
+    "proxy": None,
+    "handshake": None,
     "on_event": None,
 }
 
@@ -93,7 +119,7 @@ def test_each_option_has_its_default(name: str, default: Any) -> None:
 def test_the_table_names_every_option_and_no_other() -> None:
     """And so do the attributes that a type checker knows."""
     assert [option.name for option in OPTIONS] == list(DEFAULTS)
-    assert list(inspect.get_annotations(Options)) == list(DEFAULTS)
+    assert list(inspect.get_annotations(Options)) == [*DEFAULTS, "denial"]
 
 
 UNKNOWN = {
@@ -180,6 +206,14 @@ ACCEPTED: list[tuple[str, Any, Any]] = [
     ("socket_factory", print, print),
     ("socket_factory", None, None),
     ("address_policy", print, print),
+    ("address_policy", PUBLIC, PUBLIC),
+    ("allowed_names", ["a.test"], AllowedNames(["a.test"])),
+    ("allowed_names", AllowedNames(("a", "b")), AllowedNames(("b", "a"))),
+    ("proxy", None, None),
+    ("proxy", "socks5h://me:hunter2@p.test:1080", PROXY),
+    ("proxy", PROXY, PROXY),
+    ("proxy", EnvironmentProxies({}), EnvironmentProxies({})),
+    ("handshake", print, print),
     ("on_event", print, print),
     ("retry", None, None),
     ("resolver", RESOLVER, RESOLVER),
@@ -284,6 +318,21 @@ BAD: list[Any] = [
             ("breaker", "a budget", BUDGET, TypeError),
             ("socket_factory", "no function", 5, TypeError),
             ("address_policy", "no function", "127.0.0.0/8", TypeError),
+            ("address_policy", "a class", aioconnect.AddressPolicy, TypeError),
+            ("address_policy", "an asynchronous function", asynchronous, TypeError),
+            ("address_policy", "one with arguments", functools.partial(asynchronous), TypeError),
+            ("address_policy", "an asynchronous generator", generating, TypeError),
+            ("allowed_names", "a text", "a.test", TypeError),
+            ("allowed_names", "a number", 5, TypeError),
+            ("allowed_names", "a number in a list", [5], TypeError),
+            ("allowed_names", "nothing", [], ValueError),
+            ("allowed_names", "no name", ["a b"], ValueError),
+            ("address_policy", "an asynchronous method", Asynchronous(), TypeError),
+            ("proxy", "a number", 1080, TypeError),
+            ("proxy", "a pair", ("p.test", 1080), TypeError),
+            ("proxy", "no URL", "p.test:1080", ValueError),
+            ("proxy", "one that speaks TLS", "https://p.test:443", ValueError),
+            ("handshake", "no function", "hello", TypeError),
             ("on_event", "no function", [], TypeError),
             ("socket_options", "a number", 5, TypeError),
             ("socket_options", "text", "abc", TypeError),

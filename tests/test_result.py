@@ -9,7 +9,7 @@ import pytest
 
 import aioconnect
 
-from .net import listen, refusing
+from .support.servers import listen, refusing
 
 
 async def only(target: tuple[str, int]) -> aioconnect.ConnectResult:

@@ -17,8 +17,10 @@ import pytest
 
 from aioconnect import ConnectError, ConnectionRefused, Help
 
-from .net import APIS, Api, Namespace, family_of, listen, namespace
+from .support.apis import APIS, Api
 from .support.needs import needs
+from .support.networks import Namespace, namespace
+from .support.servers import family_of, listen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

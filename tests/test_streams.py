@@ -26,10 +26,11 @@ import aioconnect
 from aioconnect import ConnectError, Dialer, events, typed
 from aioconnect.resolve import StaticResolver
 
-from .conftest import descriptors
-from .net import black_hole, listen, refusing
-from .steps import GRACE, NAME, Making, no_warnings, peers, slow, without_collector
+from .support.account import descriptors, no_warnings, without_collector
+from .support.loops import GRACE
 from .support.needs import needs
+from .support.servers import NAME, black_hole, listen, peers, refusing
+from .support.sockets import Making, slow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -119,13 +119,12 @@ def test_a_circle_is_found_wherever_its_imports_stand() -> None:
 # Sizes --------------------------------------------------------------------------------------------
 
 LEFT_TOO_LONG = {
-    "aioconnect.attempt.begin",
-    "aioconnect.call",
-    "aioconnect.call.Call",
-    "aioconnect.many",
-    "aioconnect.many.ConnectMany",
-    "aioconnect.many.ConnectMany.__init__",
+    "aioconnect.dialer",
+    "aioconnect.round.Round",
+    "aioconnect.rounds.Rounds",
     "aioconnect.streams._hand_over",
+    "aioconnect.streams.create_with",
+    "aioconnect.targets",
 }
 """Files, classes and functions that are longer than the rule today."""
 
@@ -185,11 +184,8 @@ def test_what_is_listed_as_too_long_is(name: str) -> None:
 # Names --------------------------------------------------------------------------------------------
 
 LEFT_WITH_TWO_MEANINGS = {
-    "AGAIN": "what became of an attempt; how many turns of the loop",
-    "AHEAD": "how many targets are read ahead; how early a timer may be",
-    "ATTEMPT_TIMEOUT": "of connect; of wait_until_ready",
-    "PROMPT": "how soon a result comes; how soon a query is answered",
-    "_FAMILIES": "in three orders and with two kinds of words",
+    "PROMPT": "how soon a query is answered; how soon a thread is",
+    "_FAMILIES": "in two orders and with two kinds of words",
 }
 """Names of constants, types and classes that stand for two things today."""
 

@@ -58,6 +58,12 @@ def test_every_test_asks_by_these_names() -> None:
             assert not by_itself.search(path.read_text()), path
 
 
+def test_no_test_is_named_by_an_address_in_memory(request: pytest.FixtureRequest) -> None:
+    """The workers of a run must agree on the names, and a person must find the test again."""
+    names = [item.nodeid for item in request.session.items]
+    assert not [name for name in names if re.search(r"\bat 0x[0-9a-f]{6}", name)]
+
+
 # Children -----------------------------------------------------------------------------------------
 
 

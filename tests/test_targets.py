@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 import traceback
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,12 @@ from hypothesis import strategies as st
 import aioconnect
 import aioconnect.blocking
 from aioconnect.about import DISTRIBUTION
-from aioconnect.targets import Target, parse, parse_all, parse_host
+from aioconnect.targets import Target, parse, parse_all, parse_host, shown
+from aioconnect.text import format_targets
 
-from .conftest import LOOPS, descriptors
-from .steps import without_collector
 from .support import children
+from .support.account import descriptors, without_collector
+from .support.loops import LOOPS
 from .support.sweep import examples
 
 if TYPE_CHECKING:
@@ -51,6 +53,123 @@ def test_what_was_parsed_long_ago_is_freed_without_the_collector() -> None:
             parse_all(f"name.test:{port}")
             parse_all(("2001:db8::1", port, 0, 1))
         assert gc.collect() == 0
+
+
+# What strangers can do with a target --------------------------------------------------------------
+
+HOSTILE = {
+    "a megabyte of a": "a" * 1_000_000,
+    "a megabyte of dots": "." * 1_000_000,
+    "a megabyte of labels": "a." * 500_000,
+    "a megabyte of colons": ":" * 1_000_000,
+    "a megabyte of brackets": "[" * 1_000_000 + "]:80",
+    "a megabyte of Arabic digits": "\u0660" * 1_000_000,
+    "a megabyte of combining marks": "a" + "\u0301" * 1_000_000,
+    "a megabyte of surrogates": "\ud800" * 1_000_000,
+    "a megabyte of escapes": "\x1b[31m" * 200_000,
+    "a megabyte of scope": "fe80::1%" + "1" * 1_000_000,
+    "a megabyte before a host": "a" * 1_000_000 + "@b",
+    "a megabyte of host and a port": "a" * 1_000_000 + ":80",
+    "a megabyte of port": "a:" + "9" * 1_000_000,
+    "a URL of a megabyte": "http://" + "a" * 1_000_000,
+    "257 characters that encode to one": "a" + "\ufe0f" * 256,
+    "a change of direction": "\u202eelgoog\u202c.com:80",
+    "a Cyrillic letter and a newline": "ex\u0430mple.com\n:80",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_text_is_refused_in_few_printable_words(text: str) -> None:
+    """As a text, as a host beside a port, and in a tuple."""
+    asked: tuple[Callable[[], object], ...] = (
+        lambda: parse(text),
+        lambda: parse(text, 80),
+        lambda: parse((text, 80, 0, 0)),
+    )
+    for ask in asked:
+        with pytest.raises(ValueError, match=r".") as raised:
+            ask()
+        assert len(str(raised.value)) < 400
+        assert str(raised.value).isascii()
+        assert str(raised.value).isprintable()
+
+
+def test_a_long_host_is_refused_before_any_codec_sees_it() -> None:
+    """The codec's time may grow with the square of the length."""
+    entered = []
+
+    def watch(frame: Any, event: str, argument: object) -> None:
+        if "idna" in frame.f_code.co_filename:
+            entered.append(frame.f_code.co_name)
+
+    sys.setprofile(watch)
+    try:
+        with pytest.raises(ValueError, match="253 bytes"):
+            parse("\u00e9" * 254, 80)
+        assert not entered
+        with pytest.raises(ValueError, match="valid"):
+            parse("\u00e9" * 253, 80)
+        assert entered
+    finally:
+        sys.setprofile(None)
+
+
+def test_what_strangers_name_is_not_kept() -> None:
+    """A hundred paths of a megabyte, and ten thousand hosts that are none."""
+    parse("unix:/run/app"), parse("warm.test:80")
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            parse(f"unix:/{number}" + "x" * 1_000_000)
+        for number in range(10_000):
+            with pytest.raises(ValueError, match="bytes"):
+                parse("\u00e9" * 254 + f"{number}", 80)
+            parse(f"host-{number}.{'a' * 60}.test", 80)
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        ("db.test:80", "'db.test:80'"),
+        (f"user:{SECRET}@db.test:80", "'***@db.test:80'"),
+        (f"user:{SECRET}@p@db.test:80", "'***@db.test:80'"),
+        ("unix:@name", "'unix:@name'"),
+        ("unix:/a@b", "'unix:/a@b'"),
+        ((f"user:{SECRET}@db.test", 80), "('***@db.test', 80)"),
+        ([f"u:{SECRET}@a:1", ("b", 2)], "['***@a:1', ('b', 2)]"),
+        ([f"u:{SECRET}@a:1"] * 1000, f"[{', '.join([repr('***@a:1')] * 8)}, ...]"),
+        ("a" * 1_000_000, f"'{'a' * 97}...'"),
+        (("\u202e\x1b", 2**100_000, -1), r"('\u202e\x1b', int, -1)"),
+        (b"bytes:80", "bytes"),
+        (None, "NoneType"),
+    ],
+)
+def test_what_was_given_is_shown_without_a_password(target: object, text: str) -> None:
+    """In few printable words, whatever it is."""
+    said = shown(target)
+    assert said == text
+    assert said.isascii()
+    assert said.isprintable()
+    assert len(said) < 1000
+
+
+def test_of_many_targets_a_text_names_eight() -> None:
+    """Which is what errors, log lines and breakers have."""
+    targets = parse_all([f"host-{number}.test:80" for number in range(10_000)])
+    assert format_targets([each.text for each in targets[:1]]) == "host-0.test:80"
+    assert format_targets([each.text for each in targets[:8]]) == ", ".join(
+        f"host-{number}.test:80" for number in range(8)
+    )
+    assert (
+        format_targets([each.text for each in targets])
+        == f"{format_targets([each.text for each in targets[:8]])} and 9992 more"
+    )
 
 
 # What is refused ----------------------------------------------------------------------------------

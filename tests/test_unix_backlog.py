@@ -10,20 +10,21 @@ import asyncio
 import errno
 import os
 import socket
-import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 import aioconnect
 from aioconnect import BacklogFull, ConnectError, ConnectionRefused, Help, PathNotFound
 
-from .net import APIS, Api, full_backlog, listen, refusing
+from .support.apis import APIS, Api
+from .support.servers import full_backlog, listen, refusing
+from .support.threads import later
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
@@ -42,17 +43,6 @@ def api(request: pytest.FixtureRequest) -> Iterator[Api]:
 def path(tmp_path: Path) -> str:
     """Give a path that is short enough for a socket."""
     return os.path.relpath(tmp_path / "s")
-
-
-@contextmanager
-def after(seconds: float, action: Callable[[], Any]) -> Iterator[None]:
-    """Do something in a while, in another thread."""
-    timer = threading.Timer(seconds, action)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.join()
 
 
 @contextmanager
@@ -123,7 +113,7 @@ def test_it_connects_when_the_server_accepts(api: Api, path: str, kind: str) -> 
     with full_backlog(path, type=KINDS[kind]) as server:
         accepted: list[socket.socket] = []
         with (
-            after(0.15, lambda: accepted.append(server.accept()[0])),
+            later(0.15, lambda: accepted.append(server.accept()[0])),
             api.connect(f"unix:{path}", timeout=10, type=KINDS[kind]) as sock,
         ):
             assert sock.getpeername() == path
@@ -137,7 +127,7 @@ def test_a_callers_socket_connects_when_the_server_accepts(api: Api, path: str) 
     with full_backlog(path) as server, socket.socket(socket.AF_UNIX) as sock:
         sock.setblocking(False)
         accepted: list[socket.socket] = []
-        with after(0.15, lambda: accepted.append(server.accept()[0])):
+        with later(0.15, lambda: accepted.append(server.accept()[0])):
             api.sock_connect(sock, path, timeout=10)
         assert sock.getpeername() == path
         for connection in accepted:
@@ -155,7 +145,7 @@ def test_many_wait_and_each_gets_its_turn(api: Api, path: str) -> None:
                 accepted.append(server.accept()[0])
                 time.sleep(0.01)
 
-        with after(0.1, accept):
+        with later(0.1, accept):
             results = api.together([((f"unix:{path}",), {"timeout": 10})] * 10)
             for sock in results:
                 assert isinstance(sock, socket.socket), sock
@@ -169,7 +159,7 @@ def test_many_wait_and_each_gets_its_turn(api: Api, path: str) -> None:
 
 def test_a_server_that_goes_away_meanwhile_is_refused(api: Api, path: str) -> None:
     """What comes after the full backlog is reported as what it is."""
-    with full_backlog(path) as server, after(0.15, server.close):
+    with full_backlog(path) as server, later(0.15, server.close):
         error = api.fails(f"unix:{path}", timeout=10)
     assert type(error) is ConnectionRefused
     assert error.attempts[0].tries > 1
@@ -177,7 +167,7 @@ def test_a_server_that_goes_away_meanwhile_is_refused(api: Api, path: str) -> No
 
 def test_a_path_that_goes_away_meanwhile_is_not_found(api: Api, path: str) -> None:
     """The same when the file is removed."""
-    with full_backlog(path), after(0.15, lambda: os.unlink(path)):
+    with full_backlog(path), later(0.15, lambda: os.unlink(path)):
         error = api.fails(f"unix:{path}", timeout=10)
     assert type(error) is PathNotFound
 
@@ -207,7 +197,7 @@ def test_without_a_limit_it_waits(api: Api, path: str) -> None:
     """``timeout=None`` waits for as long as it takes."""
     with full_backlog(path) as server:
         accepted: list[socket.socket] = []
-        with after(0.3, lambda: accepted.append(server.accept()[0])):
+        with later(0.3, lambda: accepted.append(server.accept()[0])):
             api.connect(f"unix:{path}", timeout=None).close()
         for connection in accepted:
             connection.close()

@@ -14,7 +14,7 @@ from itertools import pairwise
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from ..dialer import Dialer, check_family
+from ..dialer import Dialer, reached
 from ..many import connect_many
 from ..targets import parse, parse_all
 from ..text import safe
@@ -141,7 +141,7 @@ class _Meaning:
                 family = self._dialer.family
                 fitting = [each for each in known if family in (0, parse(each).family)]
                 dialled = fitting or known  # of which the refusal names the first
-            check_family(parse_all(dialled), self._dialer)
+            reached(parse_all(dialled), self._dialer)
         except ValueError as exc:
             return dialled, str(exc)
         return dialled, ""

@@ -88,6 +88,10 @@ class AiodnsResolver:
         self._generation = 0
         self._loops = PerLoop(Queries)
 
+    def __repr__(self) -> str:
+        servers = "resolv.conf" if self._nameservers is None else ", ".join(self._nameservers)
+        return f"<AiodnsResolver of {servers}>"
+
     async def lookup(self, name: str, family: int, /) -> Answer:
         """Look up one name for one family; see :meth:`.base.Resolver.lookup`."""
         return await base.only_answer(self.lookup_name(name, (family,)))

@@ -109,6 +109,9 @@ class Cache:
     def __len__(self) -> int:
         return len(self._kept)
 
+    def __repr__(self) -> str:
+        return f"<Cache of {self._resolver!r}: {len(self._kept)} of {self._size} names>"
+
     def peek_name(self, name: str, families: Sequence[int], /) -> tuple[Answer, ...] | None:
         """Return what is known of the name if it still holds; costs about a microsecond."""
         key = (name.lower(), tuple(families))

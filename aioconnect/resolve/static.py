@@ -50,6 +50,12 @@ class StaticResolver:
             }
         self._fallback = fallback
 
+    def __repr__(self) -> str:
+        count = len(self._answers)
+        names = next(iter(self._answers)) if count == 1 else f"{count} names"
+        else_ask = "" if self._fallback is None else f", else {self._fallback!r}"
+        return f"<StaticResolver of {names}{else_ask}>"
+
     async def lookup(self, name: str, family: int, /) -> Answer:
         """Look up one name for one family; see :meth:`.base.Resolver.lookup`."""
         return await only_answer(self.lookup_name(name, (family,)))

@@ -385,19 +385,3 @@ def submit_name(resolver: Resolver, name: str, families: Sequence[int], put: Put
     if own is not None:
         return own(name, families, put)
     return LOOP.submit(resolver, name, families, put)
-
-
-def submit(resolver, name, family, done):  # type: ignore
-    """Until polling.py asks for whole names."""
-    from .answers import Answer
-
-    got = []
-
-    def put(item):  # type: ignore
-        if isinstance(item, Answer):
-            if item.addresses:
-                got.append(item)
-        else:
-            done(got[0] if got else item)
-
-    return submit_name(resolver, name, (family,), put)

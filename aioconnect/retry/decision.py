@@ -42,8 +42,11 @@ Pick: TypeAlias = Literal["same", "next", "resolve"]
 _ANCHORS = ("end", "start")
 _PICKS = ("same", "next", "resolve")
 
-_OUTSIDE = ("resolve", "connect", "verify", "tls")
+_OUTSIDE = ("resolve", "connect", "verify")
 """The stages in which something may leave this host."""
+
+_ANSWERED = ("proxy", "handshake", "tls")
+"""The stages in which a peer has been reached: whatever they fail with, it was asked."""
 
 _INSIDE = (
     AccessDenied,
@@ -385,9 +388,9 @@ def left_host(error: ConnectError) -> bool:
     """
     if error.attempts:
         return any(left_host(attempt.error) for attempt in error.attempts)
-    return (
-        error.stage in _OUTSIDE and not error.help & Help.LOCAL and not isinstance(error, _INSIDE)
-    )
+    if error.help & Help.LOCAL:
+        return False
+    return error.stage in _ANSWERED or (error.stage in _OUTSIDE and not isinstance(error, _INSIDE))
 
 
 def rehearse(

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -100,8 +101,11 @@ def test_each_target_has_a_line_and_one_failure_is_enough_for_exit_code_1(
     assert sorted(line.split()[0] for line in lines) == ["fail", "ok", "ok"]
 
 
-def test_lines_of_several_targets_stand_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_of_several_targets_stand_in_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Short and long targets, good and bad ones: the third column starts at one place."""
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")  # no target is wider than a column can be
     with loopback.accepting_on_path() as path, loopback.refusing() as port:
         main(["check", f"unix:{path}", f"127.0.0.1:{port}"])
     good, bad = sorted(capsys.readouterr().out.splitlines(), reverse=True)

@@ -21,6 +21,7 @@ from aioconnect.causes import from_errno, from_exception, timed_out
 from aioconnect.errors import CertificateError, ConnectionRefused, NameNotResolved, TLSError
 
 from ..support.error_table import TABLE, V4, V6
+from ..support.needs import needs
 from .made import failed, specimens
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ FORMATS: dict[str, tuple[Callable[[Any], str], str]] = {
 }
 
 
-@pytest.mark.skipif(errno.ECONNREFUSED != 111, reason="the number in the texts is Linux's")
+@needs("linux")  # the number in the texts
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("kind", ["attempt", "call"])
 def test_a_client_that_formats_a_part_says_cause_and_address(name: str, kind: str) -> None:

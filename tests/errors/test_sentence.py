@@ -163,14 +163,6 @@ def test_the_text_of_an_error_has_a_bound_whatever_failed() -> None:
         assert "56 other causes" in shown
 
 
-def test_targets_are_named_up_to_eight() -> None:
-    """And how many more there are."""
-    assert text.format_targets(["a:1", "b:2"]) == "a:1, b:2"
-    assert text.format_targets([f"h{n}:1" for n in range(8)]).endswith("h6:1, h7:1")
-    many = text.format_targets([f"h{n}:1" for n in range(4000)])
-    assert many.endswith("h6:1, h7:1 and 3992 more")
-
-
 def test_an_address_that_is_only_like_the_target_is_said() -> None:
     """10.0.0.1 is not 10.0.0.11, though its text is inside it."""
     assert "refused by 10.0.0.1 (" in str(failed("ECONNREFUSED", target="110.0.0.1:5432"))

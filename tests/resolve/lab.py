@@ -26,9 +26,9 @@ from aioconnect.resolve import AiodnsResolver, Cache, SystemResolver, rfc6724
 from aioconnect.resolve.base import lookup_name
 from aioconnect.resolve.known import Hosts
 
-from ..conftest import LOOPS
 from ..support import children
 from ..support.children import PATIENCE, ROOT, started
+from ..support.loops import LOOPS
 from ..support.needs import need
 from .behaviours import BEHAVIOURS, script
 from .dns import Server
@@ -176,7 +176,7 @@ def look_up(loop: str, asks: list[dict[str, Any]], timeout: float = 20.0) -> lis
 
 @function
 def search(loop: str, resolver: str, name: str, families: list[int]) -> list[Any]:
-    """Search for a name; return family, addresses and seconds of each answer, or what was raised."""
+    """Search for a name; return family, addresses, seconds of each answer, or what was raised."""
 
     async def look() -> list[Any]:
         began, found = time.monotonic(), []

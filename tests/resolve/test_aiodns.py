@@ -26,8 +26,9 @@ from aioconnect.about import DISTRIBUTION
 from aioconnect.resolve import AiodnsResolver, Answer, StaticResolver, queries
 from aioconnect.resolve.answers import FAMILIES
 
-from ..conftest import LOOPS, descriptors
 from ..support import children
+from ..support.account import descriptors
+from ..support.loops import LOOPS
 from .behaviours import OTHER4, V4, V6, script
 from .dns import A, Question, Send, Server, address, reply
 from .lab import ROOT

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from ..conftest import LOOPS
+from ..support.loops import LOOPS
 from ..support.needs import needs
 from .behaviours import (
     BEHAVIOURS,

@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aioconnect import errors
-from aioconnect.resolve import Answer, Cache, StaticResolver, base, cache, threads
+from aioconnect.resolve import Answer, Cache, StaticResolver, answers, base, cache, threads
 
-from ..conftest import LOOPS
+from ..support.loops import LOOPS
 from .test_threads import V4, V6, Heard
 
-NONAME, AGAIN, NODATA = socket.EAI_NONAME, socket.EAI_AGAIN, base.EAI_NODATA
-FAMILIES = base.FAMILIES
+NONAME, AGAIN, NODATA = socket.EAI_NONAME, socket.EAI_AGAIN, answers.EAI_NODATA
+FAMILIES = answers.FAMILIES
 
 
 class Clock:
@@ -160,7 +160,7 @@ async def test_ttl_zero_is_not_kept(options: dict[str, float], clock: Clock) -> 
     assert len(kept) == 0
 
 
-@pytest.mark.parametrize("number", [NONAME, base.EAI_NODATA])
+@pytest.mark.parametrize("number", [NONAME, answers.EAI_NODATA])
 async def test_that_there_is_none_is_kept_for_a_moment(number: int, clock: Clock) -> None:
     """The same error, built anew for each, and for each family by itself."""
     upstream = Upstream()
@@ -406,7 +406,7 @@ async def test_it_is_not_wanted_by_default(clock: Clock) -> None:
         await kept.lookup("a.test", V4)
 
 
-@pytest.mark.parametrize("number", [NONAME, base.EAI_NODATA])
+@pytest.mark.parametrize("number", [NONAME, answers.EAI_NODATA])
 async def test_an_authority_ends_an_old_answer(number: int, clock: Clock) -> None:
     """That the name is gone is an answer, not an error."""
     upstream = Upstream(ttl=60)

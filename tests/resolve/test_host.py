@@ -11,7 +11,7 @@ import pytest
 
 from aioconnect.resolve import threads
 
-from ..conftest import LOOPS
+from ..support.loops import LOOPS
 from ..support.needs import needs
 from .lab import RESOLV_CONF, Ask, Lab
 

@@ -430,8 +430,8 @@ def test_no_more_are_dialled_than_is_of_use(
 def test_a_long_answer_is_not_remembered(made: list[tuple[int, str]]) -> None:
     """A name server may have thousands, for as many names as a stranger likes."""
     order._orders.clear()
-    for number in range(50):
-        dialled(Answer(tuple(f"10.{number}.0.{n}" for n in range(1, 100)), family=V4))
+    for subnet in range(50):
+        dialled(Answer(tuple(f"10.{subnet}.0.{n}" for n in range(1, 100)), family=V4))
     assert not order._orders
     dialled(answer("10.0.0.1"))
     assert len(order._orders) == 1

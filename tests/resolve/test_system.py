@@ -17,7 +17,7 @@ from aioconnect.resolve.answers import FAMILIES
 from aioconnect.resolve.per_loop import Mailbox
 from aioconnect.resolve.threads import Lookups
 
-from ..conftest import LOOPS
+from ..support.loops import LOOPS
 from .test_threads import V4, V6, Libc, libc, until
 
 __all__ = ["libc"]

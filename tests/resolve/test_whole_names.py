@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..conftest import LOOPS
+from ..support.loops import LOOPS
 from ..support.needs import needs
 from .behaviours import OTHER4, V4, V6
 from .lab import RESOLV_CONF, RESOLVERS, Lab

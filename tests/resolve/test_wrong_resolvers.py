@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,20 @@ async def test_what_a_resolver_must_return_is_said(what: str) -> None:
     assert said.removeprefix("the name server failed for db.test: ") == words
 
 
+@pytest.mark.parametrize("what", WRONG)
+async def test_a_call_says_the_same(what: str) -> None:
+    """With a loop and without."""
+    names, error, words = WRONG[what]
+    with pytest.raises(error) as caught:
+        await aioconnect.connect("db.test", 80, resolver=names, family=V4)
+    assert words in str(caught.value)
+    with pytest.raises(error) as caught:
+        await asyncio.to_thread(
+            aioconnect.blocking.connect, "db.test", 80, resolver=names, family=V4
+        )
+    assert words in str(caught.value)
+
+
 @pytest.mark.parametrize("what", [what for what in WRONG if WRONG[what][1] is TypeError])
 async def test_a_mistake_is_no_answer_that_there_is_no_name(what: str) -> None:
     """Of both families asked for, it ends the search."""
@@ -103,7 +118,9 @@ async def test_a_mistake_is_no_answer_that_there_is_no_name(what: str) -> None:
 
 
 async def test_what_a_resolver_says_of_its_own_is_kept() -> None:
-    """It knows why there is no such name."""
+    """It knows why there is no such name; the error of a call says it too."""
     names = resolver(raising(socket.gaierror(socket.EAI_NONAME, "not in the table of hosts")))
     with pytest.raises(socket.gaierror, match="not in the table of hosts"):
         await search(names, (V6, V4))
+    with pytest.raises(aioconnect.NameNotResolved, match="no such name: not in the table of hosts"):
+        await aioconnect.connect("db.test", 80, resolver=names)

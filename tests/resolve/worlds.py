@@ -29,8 +29,8 @@ import aioconnect
 from aioconnect import blocking
 from aioconnect.resolve import AiodnsResolver, Cache, SystemResolver
 
-from ..conftest import LOOPS
 from ..support.children import ROOT, started
+from ..support.loops import LOOPS
 from .dns import AAAA, NXDOMAIN, REFUSED, SERVFAIL, A, Send, Server, address, authority, reply
 
 if TYPE_CHECKING:

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aioconnect import errors
+from aioconnect.address_policy import denied
 from aioconnect.causes import (
     circuit_open,
+    closed_early,
     connected_to_itself,
     from_errno,
     from_exception,
+    from_proxy,
     not_a_socket,
     not_a_target,
     timed_out,
@@ -147,6 +150,10 @@ def _refused_certificate() -> ssl.SSLCertVerificationError:
     return original
 
 
+def _proxy(original: OSError) -> Callable[[], ConnectError]:
+    return lambda: from_exception(original, stage="proxy", address=V4, family=socket.AF_INET)
+
+
 def _late(address: Any = V4, **where: Any) -> Callable[[], ConnectError]:
     return lambda: timed_out(**where, address=address, elapsed=0.5)
 
@@ -157,9 +164,13 @@ MAKERS: dict[str, Callable[[], ConnectError]] = {
         for name in (
             *("EAI_NONAME", "EAI_AGAIN", "EAI_NODATA", "EAI_FAIL", "EAI_FAMILY"),
             *("EAI_SERVICE", "EAI_SOCKTYPE", "EAI_BADFLAGS", "EAI_MEMORY"),
+            *("EAI_OVERFLOW", "EAI_SYSTEM"),
         )
         if hasattr(socket, name)
     },
+    "EAI unknown": lambda: from_exception(
+        socket.gaierror(-999, "Unknown error"), stage="resolve", address="db.internal"
+    ),
     "TLS wrong version": _tls(
         ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)")
     ),
@@ -172,10 +183,33 @@ MAKERS: dict[str, Callable[[], ConnectError]] = {
     "limit call resolve": _late("db.internal", whole=True, stage="resolve"),
     "limit call tls": _late(whole=True, stage="tls"),
     "limit attempt tls": _late(whole=False, stage="tls"),
+    "limit call proxy": _late(whole=True, stage="proxy"),
+    "limit attempt proxy": _late(whole=False, stage="proxy"),
+    "limit call handshake": _late(whole=True, stage="handshake"),
+    "limit attempt handshake": _late(whole=False, stage="handshake"),
+    "proxy: SOCKS 1": _proxy(from_proxy("failed", "general failure", status=1)),
+    "proxy: SOCKS 2": _proxy(from_proxy("forbidden", "not allowed by its rules", status=2)),
+    "proxy: SOCKS 3": _proxy(from_proxy("network", "no route to the network", status=3)),
+    "proxy: SOCKS 4": _proxy(from_proxy("host", "no route to the host", status=4)),
+    "proxy: SOCKS 5": _proxy(from_proxy("refused", "refused", status=5)),
+    "proxy: HTTP 403": _proxy(from_proxy("rejected", "403 Forbidden", status=403)),
+    "proxy: HTTP 407": _proxy(from_proxy("credentials", "407 Who are you", status=407)),
+    "proxy: HTTP 504": _proxy(from_proxy("timed_out", "504 Gateway Timeout", status=504)),
+    "proxy: no HTTP": _proxy(from_proxy("protocol", "not an answer of HTTP")),
+    "proxy: reset": _proxy(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")),
+    "closed early": _proxy(closed_early()),
+    "hook: handshake": lambda: from_exception(
+        OSError("its own words"),
+        stage="handshake",
+        address=V4,
+        family=socket.AF_INET,
+        said_by="hook",
+    ),
     "itself": lambda: connected_to_itself(address=V4, family=socket.AF_INET),
     "not a socket": lambda: not_a_socket(address="/etc", family=socket.AF_UNIX),
     "not a target": lambda: not_a_target("'db' has no port"),
     "breaker": lambda: circuit_open("db.internal:5432", 2.5),
+    "a name": lambda: denied("no rule allows 'db.internal'", target="db.internal:5432"),
 }
 """The causes that are no number of the kernel's."""
 

@@ -197,15 +197,18 @@ if TYPE_CHECKING:
     from ssl import SSLContext
     from typing import Any, Generic, TypeAlias, TypeVar
 
+    from .address_policy import AddressPolicyLike
     from .dialer import Dialer
     from .events import Event
     from .many import AnyTarget, ConnectMany
+    from .proxy import Proxy
     from .resolve.base import Resolver
     from .retry import Breaker, Budget, PolicyLike
-    from .targets import Endpoint, TargetLike
+    from .targets import Endpoint, Handshake, TargetLike
 
     LocalAddress: TypeAlias = tuple[str, int] | str
     SocketOption: TypeAlias = tuple[int, int, int | bytes]
+    ProxyLike: TypeAlias = Proxy | str
 
     DialerT = TypeVar("DialerT", bound=Dialer)
     ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)

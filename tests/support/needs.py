@@ -71,15 +71,19 @@ def check(name: str) -> None:
 # The table ----------------------------------------------------------------------------------------
 
 TOOLS = {
+    "danted": "dante-server",
     "dnsmasq": "dnsmasq-base",
     "ip": "iproute2",
     "make": "make",
+    "microsocks": "microsocks",
     "mount": "mount",
     "nft": "nftables",
     "ps": "procps",
     "setpriv": "util-linux",
+    "squid": "squid",
     "ss": "iproute2",
     "strace": "strace",
+    "tinyproxy": "tinyproxy",
     "unshare": "util-linux",
     "valgrind": "valgrind",
 }
@@ -116,9 +120,19 @@ def _ipv6() -> str:
     return ""
 
 
+def _ipv6_sockets() -> str:
+    try:
+        socket.socket(socket.AF_INET6).close()
+    except OSError as exc:
+        return str(exc.strerror)
+    return ""
+
+
 @cache
 def _netns() -> str:
-    return _linux() or _root() or _tool("ip") or _refused_in_own_network("ip link set lo up")
+    # Each has both families, whatever this host has on its own interfaces.
+    lacking = _linux() or _root() or _tool("ip") or _ipv6_sockets()
+    return lacking or _refused_in_own_network("ip link set lo up")
 
 
 @cache
@@ -163,6 +177,7 @@ def _installed() -> str:
 TABLE: dict[str, Callable[[], str]] = {
     "installed": _installed,
     "ipv6": _ipv6,  # a loopback address of IPv6
+    "ipv6 sockets": _ipv6_sockets,  # the kernel knows the family
     "linux": _linux,
     "mount namespace": _mount_namespace,
     "netns": _netns,  # a network namespace of its own

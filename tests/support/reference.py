@@ -139,6 +139,8 @@ def their_methods(value: type) -> Iterator[tuple[str, str]]:
     for name in sorted(dir(value)):
         method = getattr(value, name)
         ours = str(getattr(method, "__module__", "")).startswith("aioconnect")
+        if inspect.ismethod(method) and ours and not name.startswith("_"):  # of the class
+            yield shown(name, method.__func__).replace("(cls, ", "("), first(method)
         if inspect.isfunction(method) and ours and not name.startswith("_"):
             yield shown(name, method).replace("(self, ", "(").replace("(self)", "()"), first(method)
         if isinstance(method, property):
@@ -182,13 +184,14 @@ def shown(name: str, value: object) -> str:
         text = text if len(text) < 40 and " at 0x" not in text else "..."
         default = "" if parameter.default is parameter.empty else f"={text}"
         star = "*" if parameter.kind is parameter.VAR_POSITIONAL else ""
+        starred = starred or bool(star)
         parts.append(f"{star}{parameter.name}{default}")
     return f"{name}({', '.join(parts)})"
 
 
 def is_made_by_its_users(name: str, value: Any) -> bool:
     """Whether a class is called in programs, not only returned to them."""
-    returned = {"ConnectMany", "ConnectResult", "Context", "Permit", "Supervisor"}
+    returned = {"AddressPolicy", "ConnectMany", "ConnectResult", "Context", "Permit", "Supervisor"}
     protocol = getattr(value, "_is_protocol", False)
     event = issubclass(value, events.Event)
     return "__init__" in vars(value) and not (protocol or event or name in returned)

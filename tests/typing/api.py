@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, TypeAlias, assert_type
 
 import aioconnect
 from aioconnect import (
+    AddressPolicy,
     Answer,
     AttemptFailed,
     ConnectError,
@@ -21,8 +23,12 @@ from aioconnect import (
     Dialer,
     Event,
     Help,
+    NamedEndpoint,
     Options,
+    PolicyDenied,
+    Proxy,
     Supervisor,
+    Verdict,
     blocking,
     connect,
     connect_many,
@@ -34,11 +40,13 @@ from aioconnect import (
     wait_until_ready,
 )
 from aioconnect.events import AttemptStarted, Connected, LookupSucceeded, Stage
+from aioconnect.handshake import recv_exactly
+from aioconnect.handshake.proxy_protocol import send_proxy_v2
 from aioconnect.resolve import StaticResolver
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
 
     from aioconnect import ConnectOptions, Endpoint, Resolver, TargetLike
     from aioconnect.options import TargetOptions
@@ -101,6 +109,17 @@ def forbid(endpoint: Endpoint) -> None:
     assert_type(endpoint[4], Any)
 
 
+def judge(endpoint: NamedEndpoint) -> bool | Verdict:
+    """Be a policy that says yes or no."""
+    assert_type(endpoint.name, str | None)
+    return endpoint[0] == socket.AF_INET and Verdict(False, "no")
+
+
+async def asynchronously(endpoint: NamedEndpoint) -> bool:
+    """Be none."""
+    return True
+
+
 def make(endpoint: Endpoint) -> socket.socket:
     """Be a socket factory."""
     return socket.socket(*endpoint[:3])
@@ -141,13 +160,18 @@ async def every_option_has_its_type(budget: retry.Budget, breaker: retry.Breaker
         socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)],
         socket_factory=make,
         address_policy=forbid,
+        allowed_names=["*.example.com", "localhost"],
+        proxy="socks5h://proxy.internal:1080",
+        handshake=send_proxy_v2(("192.0.2.1", 1), ("192.0.2.2", 2)),
         on_event=watch,
     )
     assert_type(sock, socket.socket)
     await connect("a", 1, timeout=None, attempt_timeout=None, happy_eyeballs_delay=None)
     await connect("a", 1, retry=None, budget=None, breaker=None, resolver=None, local_addr=None)
     await connect("a", 1, socket_options=None, socket_factory=None, address_policy=None)
-    await connect("a", 1, on_event=None)
+    await connect("a", 1, proxy=None, handshake=None, on_event=None)
+    await connect("a", 1, proxy=Proxy("socks5://proxy.internal", username="me", password="x"))
+    await connect("a", 1, handshake=wait_for_banner)
     await connect("a", 1, on_event=watch_and_return)
     await connect("a", 1, retry=True)
     await connect("a", 1, retry=3)
@@ -159,6 +183,11 @@ async def every_option_has_its_type(budget: retry.Budget, breaker: retry.Breaker
     await connect("a", 1, socket_options=((1, 2, 3), (1, 2, b"lo\0")))
     await connect("a", 1, socket_factory=lambda endpoint: socket.socket(endpoint[0]))
     await connect("a", 1, on_event=print)
+
+
+def wait_for_banner(sock: socket.socket, endpoint: Endpoint) -> Generator[int, None, None]:
+    """Be a handshake."""
+    assert_type((yield from recv_exactly(sock, 3)), bytes)
 
 
 async def wrong_options_are_errors() -> None:
@@ -180,7 +209,31 @@ async def wrong_options_are_errors() -> None:
     await connect("a", 1, socket_options=[(1, 2)])  # type: ignore[list-item]
     await connect("a", 1, socket_factory=socket.socket)  # type: ignore[arg-type]
     await connect("a", 1, address_policy=5)  # type: ignore[arg-type]
+    await connect("a", 1, address_policy=asynchronously)  # type: ignore[arg-type]
+    await connect("a", 1, allowed_names=5)  # type: ignore[arg-type]
+    await connect("a", 1, allowed_names=[b"a"])  # type: ignore[list-item]
+    await connect("a", 1, proxy=("proxy", 1080))  # type: ignore[arg-type]
+    await connect("a", 1, handshake=watch)  # type: ignore[arg-type]
     await connect("a", 1, on_event=5)  # type: ignore[arg-type]
+
+
+def address_policies_are_typed() -> None:
+    """Make one in each way, and ask it."""
+    networks = [ip_network("10.0.0.0/8"), "2001:db8::/32", ip_address("::1"), "unix:/run/*"]
+    policy = AddressPolicy.public(
+        nat64=["64:ff9b:1::/96"], allow=networks, deny=networks, ports={80}, datagram=True
+    )
+    assert_type(policy, AddressPolicy)
+    assert_type(AddressPolicy.only(*networks, ports=range(1, 1024)), AddressPolicy)
+    assert_type(policy.check("::1", 80, type=socket.SOCK_DGRAM), Verdict)
+    assert_type(policy.check("unix:@a").rule, str)
+    Dialer(address_policy=policy)
+    Dialer(address_policy=judge)
+    Dialer(address_policy=lambda endpoint: "not today")
+    assert_type(PolicyDenied("made").rule, str)
+    AddressPolicy.public([])  # type: ignore[call-arg]
+    AddressPolicy.only(5)  # type: ignore[arg-type]
+    AddressPolicy.public(ports=["80"])  # type: ignore[list-item]
 
 
 async def options_may_be_passed_on(options: ConnectOptions, other: TargetOptions) -> None:

@@ -1,0 +1,366 @@
+"""The rounds of one call: again and again over all addresses, as the policy says.
+
+What a round does is in ``round.py``.  Here is what follows one: the breaker, the budget and the
+policy are asked, the observer is told, the next round begins or the call ends.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from . import attempt as io
+from . import causes, events, lookups
+from .log import Log, logger
+from .race import Attempt, Race
+from .round import Round
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .driver import Driver
+    from .errors import AttemptFailed, ConnectError
+    from .options import Options
+    from .permits import Permits
+    from .retrying import Retrying
+    from .stages import Stages, StageSpec
+    from .targets import Endpoint, Target
+
+__all__ = ["Rounds"]
+
+
+class Rounds:
+    """All rounds of one call.
+
+    Args:
+        driver: who waits.
+        driven: the call, which the driver reports to: its ``text`` and ``round_failed`` are asked.
+        targets: what to connect to.
+        options: how.
+        stages: what an attempt does after its connect.
+        started: the instant at which the call began.
+        deadline: the instant by which it ends.
+        debug: events are logged as debug messages.
+
+    Attributes:
+        result: what was made, when ``step`` says that all has ended.
+        won: the target and the address that it is connected to.
+        error: why the call has failed.
+    """
+
+    __slots__ = (
+        "_dialled",
+        "_driven",
+        "_driver",
+        "_first",
+        "_log",
+        "_options",
+        "_ordered",
+        "_permits",
+        "_resume",
+        "_retrying",
+        "_round",
+        "_stages",
+        "_started",
+        "_targets",
+        "deadline",
+        "error",
+        "result",
+        "round_started",
+        "won",
+    )
+
+    def __init__(
+        self,
+        driver: Driver,
+        driven: Any,
+        targets: Sequence[Target],
+        options: Options,
+        stages: Sequence[StageSpec],
+        started: float,
+        deadline: float,
+        debug: bool,
+    ) -> None:
+        self._driver = driver
+        self._driven = driven
+        self._targets = self._ordered = targets  # as given, and as dialled in this round
+        self._options = options
+        self._stages = stages
+        self._started = self.round_started = started
+        self.deadline = deadline
+        self._log = Log(targets, options.on_event, debug)
+        self._round: Round | None = None
+        self._permits: Permits | None = None
+        self._retrying: Retrying | None = None
+        self._resume: float | None = None  # the instant of the next round, between two
+        self._dialled = 0  # how many attempts there were before this round
+        self._first: Attempt | None = None  # of the first round, which needs no race
+        self.result: Any = None
+        self.won: tuple[Target, Any] | None = None
+        self.error: ConnectError | None = None
+
+    # What the call does --------------------------------------------------------------------------
+
+    def admitted(self) -> bool:
+        """Ask the breaker, if there is one; False if the call has ended, since it is open."""
+        options = self._options
+        if options.breaker is None and options.budget is None:
+            return True
+        if self._permits is None:
+            from .permits import Permits
+
+            key = ", ".join([target.text for target in self._log.targets])
+            self._permits = Permits(options.breaker, options.budget, key)
+        now = self._driver.clock()
+        open_for = self._permits.admit(now)
+        if open_for is None:
+            return True
+        if self._log.attempts:
+            self._give_up(now, "open", open_for)
+        else:
+            self._end_with(causes.circuit_open(self._driven.text, open_for), now, "open")
+        return False
+
+    def first_started(self, endpoint: Endpoint) -> None:
+        """Tell the observer that the first attempt is about to begin."""
+        self._first = first = Attempt(endpoint, 0, 1, self._started)
+        if self._log.observed:
+            self._log.started(first)
+
+    def first_succeeded(self, result: Any) -> None:
+        """Tell the observer, the breaker and the budget that the first attempt has succeeded."""
+        assert self._first is not None
+        self.result = result
+        self._succeed(self._first)
+
+    def enter(self, endpoints: Sequence[Endpoint], outcome: int, what: Any) -> float | None:
+        """Begin the first round, in which the first attempt was begun.
+
+        Args:
+            endpoints: all addresses, in the order to dial.
+            outcome: what became of the first one, or ``WATCHED``.
+            what: its socket, or what failed.
+        """
+        now = self._started
+        if outcome == io.FAILED and len(endpoints) == 1:  # which is all that there was to try
+            attempt = Attempt(endpoints[0], 0, 1, now)
+            attempt.error, attempt.ended = what, now = what, self._driver.clock()
+            self._dialled = 1
+            self._log.failed(attempt)
+            return self._round_failed(now)
+        this = self._round = self._new_round()
+        return self._after(this.enter(endpoints, len(self._targets), now, outcome, what))
+
+    def begin(self) -> float | None:
+        """Begin the first round, for which something has to be looked up."""
+        return self._after(self._open_round(self._started).step(()))
+
+    def step(self, items: Sequence[tuple[Any, Any]]) -> float | None:
+        """Take in what happened, and go on as far as possible without waiting."""
+        if self._resume is not None:
+            now = self._driver.clock()
+            if now < self._resume:
+                return self._resume  # what is answered now was asked for the last round
+            self._resume = None
+            if not self.admitted():
+                return None
+            return self._after(self._next_round(now).step(()))
+        assert self._round is not None
+        return self._after(self._round.step(items))
+
+    def resume(self, now: float, started: float, deadline: float) -> None:
+        """Go on with another round, after one that does not count."""
+        self._started = started
+        self.deadline = deadline
+        self._resume = now
+
+    def close(self, *, first: bool) -> None:
+        """Close every socket, leave every look-up, return what was borrowed.
+
+        ``first`` says that the first attempt was pending, and was closed.
+        """
+        try:
+            self._leave(finish=False, first=self._first if first else None)
+        finally:
+            if self._round is not None:
+                self._round.undo()
+
+    # A round -------------------------------------------------------------------------------------
+
+    def _after(self, until: float | None) -> float | None:
+        """Go on after a step of the round: it waits, has succeeded, or has failed."""
+        if until is not None:
+            return until
+        this = self._round
+        assert this is not None
+        if this.won is None:
+            return self._round_failed(self._driver.clock())
+        self.result = this.result
+        self._succeed(this.won, this.stages)
+        return None
+
+    def _next_round(self, now: float) -> Round:
+        self._log.round += 1
+        if self._permits is not None:
+            self._permits.spend()
+        if self._retrying is not None:
+            self._retrying.begin()
+            if len(self._targets) > 1:
+                self._ordered = self._retrying.arrange_targets(self._targets, now)
+        if self._round is not None:
+            self._dialled = self._round.race.number
+            self._round.close(finish=False)
+        return self._open_round(now)
+
+    def _open_round(self, now: float) -> Round:
+        """Begin a round; look up what has to be."""
+        self.round_started = now
+        self._log.targets = self._ordered
+        this = self._round = self._new_round()
+        arrange = None if self._retrying is None else self._retrying.arrange
+        this.lookups = lookups.NameLookups(
+            self._driver, self._driven, self._ordered, self._options, now, self._log, arrange
+        )
+        this.lookups.begin(this.race)
+        return this
+
+    def _new_round(self) -> Round:
+        options = self._options
+        # By position: ten names would cost as much again as all that the race does with them.
+        race = Race(
+            len(self._targets),
+            options.happy_eyeballs_delay,
+            options.resolution_delay,
+            options.max_concurrent,
+            options.interleave,
+            options.attempt_timeout,
+            self.round_started,
+            self.deadline,
+            options.retry is not None,
+            self._dialled,
+        )
+        return Round(
+            self._driver,
+            self._driven,
+            options,
+            self._stages,
+            self._log,
+            race,
+            self.deadline,
+            None if self._retrying is None else self._retrying.penalise,
+        )
+
+    # Between rounds ------------------------------------------------------------------------------
+
+    def _round_failed(self, now: float) -> float | None:
+        """Return the instant of the next round, or None: the call has failed."""
+        options, log = self._options, self._log
+        this = self._round
+        if this is None:
+            failures: Sequence[AttemptFailed] = log.attempts
+        else:
+            failures = this.failures(now, self._driven.text, self.round_started)
+        if self._driven.round_failed(failures):
+            self._forget_round()
+            return inf
+        if this is not None:
+            log.rewrite(failures)
+        for target in self._targets:
+            if target.needs_lookup:  # what is known of it may be old: every address failed
+                for name in target.names:
+                    lookups.forget(name.host, options)
+        if options.retry is None and self._permits is None:
+            self._give_up(now, None)
+            return None
+        elapsed = now - self.round_started
+        error = causes.combine(
+            failures, target=self._driven.text, elapsed=elapsed, count=len(failures)
+        )
+        delay = self._pause(now, error)
+        if delay is None:
+            return None
+        logger.warning("%s; round %d in %.2f s", error, log.round + 1, delay)
+        if log.observed:
+            log.emit(events.RetryScheduled(now, self._driven.text, log.round, delay, error))
+        self._resume = now + delay
+        return self._resume
+
+    def _pause(self, now: float, error: ConnectError) -> float | None:
+        """Return the seconds before the next round; None if the call has ended."""
+        if self._options.retry is None:
+            assert self._permits is not None
+            self._permits.failed(now, error)
+            self._give_up(now, None)
+            return None
+        pause = self._policy().pause(error, self._log, self._permits, now, self.deadline)
+        if isinstance(pause, int | float):
+            return pause
+        self._give_up(now, pause.reason, pause.retry_after)
+        return None
+
+    def _policy(self) -> Retrying:
+        if self._retrying is None:
+            from .retrying import Retrying
+
+            self._retrying = retrying = Retrying(self._options.retry, self._started)
+            for failed in self._log.attempts:
+                retrying.penalise(failed)
+        return self._retrying
+
+    def _forget_round(self) -> None:
+        """Undo a round that does not count, and wait for ``resume``."""
+        self._log.rewrite(())
+        self._log.round -= 1
+        self._leave(finish=False)
+        self._round = None
+        self._dialled = max([each.number for each in self._log.attempts], default=0)
+        self._resume = inf
+
+    # The end -------------------------------------------------------------------------------------
+
+    def _succeed(self, won: Attempt, stages: Stages | None = None) -> None:
+        """Tell whoever observes, and close every other socket."""
+        log, options = self._log, self._options
+        self.won = self._ordered[won.target], won.endpoint[4]
+        if log.observed:
+            now = self._driver.clock()
+            local = (stages or self.result).getsockname()
+            log.emit(
+                events.Connected(*log.facts(now, won), local=local, elapsed=now - self._started)
+            )
+        if options.breaker is not None or options.budget is not None:
+            assert self._permits is not None
+            self._permits.succeeded(self._driver.clock())
+        this = self._round
+        if this is not None and (len(this.race.running) > 1 or this.lookups is not None):
+            self._leave(finish=True)
+
+    def _give_up(self, now: float, stopped: str | None, retry_after: float | None = None) -> None:
+        """End the call with the error of all its attempts."""
+        count = self._dialled if self._round is None else self._round.race.number
+        elapsed = now - self._started
+        error = causes.combine(
+            self._log.attempts, self._driven.text, elapsed, count, stopped, retry_after
+        )
+        self._end_with(error, now, stopped or "attempts")
+
+    def _end_with(self, error: ConnectError, now: float, stopped: str) -> None:
+        if self._log.observed:
+            self._log.emit(events.GaveUp(now, self._driven.text, stopped, error))
+        if self._round is not None or self._permits is not None:
+            self._leave(finish=False)
+        self.error = error
+
+    def _leave(self, *, finish: bool, first: Attempt | None = None) -> None:
+        """Close every other socket; return the breaker permit and the budget token."""
+        cancelled = [] if first is None else [first]
+        try:
+            if self._round is not None:
+                cancelled += self._round.close(finish=finish)
+        finally:
+            if self._permits is not None:
+                self._permits.give_back(self._driver.clock())
+        if cancelled and self._log.observed:  # last, since a hook may raise
+            for attempt in cancelled:
+                facts = self._log.facts(self._driver.clock(), attempt)
+                self._log.emit(events.AttemptCancelled(*facts))

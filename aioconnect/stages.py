@@ -1,0 +1,183 @@
+"""What an attempt does after its connect: handshakes over the connected socket, one by one.
+
+A stage gets what the one before it made (the first one gets the socket), and makes what the next
+one gets; the call's result is what the last one made.  There are two kinds:
+
+- a generator, which every driver can run.  It reads and writes the non-blocking socket itself,
+  yields ``READ`` or ``WRITE`` where it would have to wait, and never closes the socket.  What it
+  returns does not count: it makes what it was given ready for the next;
+- a coroutine, for what needs an event loop (TLS).  It owns what it was given from its start, and
+  closes it unless it returns.
+
+Either fails by an ``OSError``, which is the failure of the attempt.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Generator
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from . import attempt, wait
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from .driver import Driven, Driver
+    from .targets import Endpoint
+    from .terms import Stage
+
+__all__ = ["StageSpec", "Stages"]
+
+
+class StageSpec(NamedTuple):
+    """One stage after the connect.
+
+    Attributes:
+        name: what it is called in errors and events.
+        begin: called with what the last stage made and the endpoint; returns a generator or a
+            coroutine.
+        undo: closes what the stage made, when the call does not end with it.
+        sole: no other address starts meanwhile.
+    """
+
+    name: Stage
+    begin: Callable[[Any, Endpoint], Generator[int, None, Any] | Coroutine[Any, Any, Any]]
+    undo: Callable[[Any], object] = attempt.close
+    sole: bool = False
+
+
+class Stages:
+    """The stages of one attempt.
+
+    Args:
+        driver: who waits for them.
+        driven: the call.
+        stages: what is to be done.
+        sock: the connected socket, which is theirs from now on.
+        endpoint: what it is connected to.
+    """
+
+    __slots__ = (
+        "_awaits",
+        "_driven",
+        "_driver",
+        "_endpoint",
+        "_generator",
+        "_left",
+        "_local",
+        "_task",
+        "_undo",
+        "made",
+    )
+
+    def __init__(
+        self,
+        driver: Driver,
+        driven: Driven,
+        stages: Sequence[StageSpec],
+        sock: socket.socket,
+        endpoint: Endpoint,
+    ) -> None:
+        self._driver = driver
+        self._driven = driven
+        self._left = deque(stages)
+        self._endpoint = endpoint
+        self._generator: Generator[int, None, Any] | None = None
+        self._task: Any = None
+        self._awaits = 0  # what the generator waits for: READ or WRITE
+        self._undo: Callable[[Any], object] = attempt.close
+        self._local = sock.getsockname()
+        self.made: Any = sock
+        """What the last stage made; None while a coroutine owns it."""
+
+    @property
+    def name(self) -> Stage:
+        """The stage that runs, or the one that comes next."""
+        return self._left[0].name
+
+    @property
+    def sole(self) -> bool:
+        """No other address starts while this stage runs."""
+        return bool(self._left) and self._left[0].sole
+
+    def getsockname(self) -> Any:
+        """Return the local address of the socket."""
+        return self._local
+
+    def step(self) -> bool:
+        """Go on as far as possible; True if all stages are done.
+
+        Raises:
+            OSError: the stage failed.
+            Exception: a hook is broken.
+        """
+        while self._left:
+            if self._task is not None:
+                if not self._task.done():
+                    return False
+                task, self._task = self._task, None
+                if task.cancelled():  # not by us: then it were awaited no longer
+                    raise OSError(errno.ECANCELED, "the handshake was cancelled")
+                self._made(task.result())
+            elif self._generator is not None:
+                self._unwatch()
+                try:
+                    events = next(self._generator)
+                except StopIteration:
+                    self._generator = None
+                    self._made(self.made)
+                else:
+                    if events not in (wait.READ, wait.WRITE):
+                        raise TypeError(f"a handshake yields READ or WRITE, not {events!r}")
+                    self._awaits = events
+                    self._driver.watch(self._driven, self.made, events)
+                    return False
+            else:
+                self._begin(self._left[0])
+        return True
+
+    def _begin(self, stage: StageSpec) -> None:
+        begun = stage.begin(self.made, self._endpoint)
+        if isinstance(begun, Generator):
+            self._generator = begun
+        elif iscoroutine(begun) and stage.name != "handshake":
+            self._task = self._driver.run(self._driven, self, begun)
+            self.made = None
+        else:
+            if iscoroutine(begun):
+                begun.close()
+            raise TypeError(f"handshake must return a generator, not {begun!r}")
+
+    def ready(self) -> bool:
+        """Whether what the stage waits for is there."""
+        if self._task is not None:
+            return bool(self._task.done())
+        return not self._awaits or wait.ready(self.made, self._awaits)
+
+    def _unwatch(self) -> None:
+        if self._awaits:
+            self._awaits = 0
+            self._driver.unwatch(self.made)
+
+    def _made(self, made: Any) -> None:
+        self._undo = self._left.popleft().undo
+        self.made = made
+
+    def close(self) -> None:
+        """Close what there is, and end what runs."""
+        generator, self._generator = self._generator, None
+        task, self._task = self._task, None
+        try:
+            if task is not None:
+                task.cancel()
+            self._unwatch()
+            if generator is not None:
+                generator.close()
+        finally:
+            made, self.made = self.made, None
+            if made is not None:
+                self._undo(made)
