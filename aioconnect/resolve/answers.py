@@ -60,6 +60,7 @@ class Answer:
         "checked",
         "duration",
         "family",
+        "key",
         "places",
         "source",
         "ttl",
@@ -84,6 +85,7 @@ class Answer:
         self.family = family
         self.places = places
         self.checked = False
+        self.key = (family, addresses, places)  # what is dialled depends on
 
     def __repr__(self) -> str:
         names = ("addresses", "ttl", "canonical", "source", "duration", "family", "places")

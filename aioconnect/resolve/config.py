@@ -23,7 +23,7 @@ import re
 import socket
 import sys
 import time
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -74,7 +74,7 @@ class KeptFile(Generic[Content]):
     def __init__(self, path: str, read: Callable[[bytes], Content]) -> None:
         self._path = path
         self._read = read
-        self._kept: tuple[tuple[int, ...], Content] | None = None
+        self._kept: tuple[tuple[Any, ...], int, int, Content] | None = None
         self.wanted = False
         """Whether somebody did not wait for a large file to be read."""
 
@@ -98,8 +98,13 @@ class KeptFile(Generic[Content]):
         except OSError as exc:
             return self._unreadable(exc)
         kept = self._kept
-        if kept is not None and kept[0] == _identity(status):
-            return kept[1]
+        if (
+            kept is not None
+            and kept[0] == status[:7]  # device, inode, size, ...: slow to name one by one
+            and kept[1] == status.st_mtime_ns
+            and kept[2] == status.st_ctime_ns
+        ):
+            return kept[3]
         if status.st_size <= SMALL:
             return self._load()
         self.wanted = True
@@ -116,23 +121,14 @@ class KeptFile(Generic[Content]):
         value = self._read(data)
         self.wanted = False
         settled = abs(now - max(status.st_mtime_ns, status.st_ctime_ns)) > SETTLED
-        self._kept = (_identity(status), value) if settled else None
+        known = (status[:7], status.st_mtime_ns, status.st_ctime_ns, value)
+        self._kept = known if settled else None
         return value
 
     def _unreadable(self, exc: OSError) -> Content:
         if exc.errno in SHORTAGES:
             raise exc
         return self._read(b"")
-
-
-def _identity(status: os.stat_result) -> tuple[int, ...]:
-    return (
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )
 
 
 # nsswitch.conf: who is asked ----------------------------------------------------------------------
@@ -181,8 +177,14 @@ class _Sources:
         self._has_myhostname = "myhostname" in names
         self._has_resolve = "resolve" in names
         self._known: dict[tuple[bool, bool, bool, bool], tuple[Step, ...]] = {}
+        self._plain: tuple[Step, ...] | None = None  # of most names: nothing else to look at
+        if not names.isdisjoint(("files", "dns")) and not names & {"myhostname", "resolve"}:
+            self._plain = self.steps("plain.test")
 
     def steps(self, name: str) -> tuple[Step, ...]:
+        plain = self._plain
+        if plain is not None and "." in name and name[-1] not in "lL.":
+            return plain  # neither under .local, nor of one label
         if self._sources is None:
             return _WHOLE
         bare = name.removesuffix(".").lower()
@@ -418,12 +420,15 @@ _resolv_conf = KeptFile("/etc/resolv.conf", _parse_resolv_conf)
 def every_line_counts() -> bool:
     """Whether all lines of the hosts file with a name count, or only the first.
 
+    As in glibc, what is said first in the life of a process counts.
+
     Raises:
         OSError: host.conf cannot be read for lack of a descriptor or of memory.
     """
-    if _multi_of_environment is not None:
-        return _multi_of_environment
-    return _host_conf.value()
+    global _multi
+    if _multi is None:
+        _multi = _host_conf.value()
+    return _multi
 
 
 _MULTI = re.compile(rb"^[ \t]*multi[ \t]+(on|off)", re.IGNORECASE | re.MULTILINE)
@@ -439,6 +444,5 @@ def _of_environment() -> bool | None:
     return True if said.startswith("on") else False if said.startswith("off") else None
 
 
-# As glibc, which reads both once in a process.
-_multi_of_environment = _of_environment()
+_multi = _of_environment()
 _host_conf = KeptFile(os.environ.get("RESOLV_HOST_CONF", "/etc/host.conf"), _parse_host_conf)

@@ -68,7 +68,11 @@ def arranged(
     For one address, for IPv4 alone and for libc's order no I/O is done.  The order of up to
     ``MAX_ADDRESSES`` addresses is kept for ``KEEP_SOURCES`` seconds.
     """
-    key = (port, kind, max_addresses, *[(a.family, a.addresses, a.places) for a in answers])
+    key: tuple[Any, ...]
+    if len(answers) == 2:  # nearly always, and on the path of every name at hand
+        key = (port, kind, max_addresses, answers[0].key, answers[1].key)
+    else:
+        key = (port, kind, max_addresses, *[answer.key for answer in answers])
     known = _orders.get(key)
     now = monotonic()
     if known is not None and now < known[0]:
