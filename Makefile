@@ -43,8 +43,8 @@ demo: python-is-that-of-the-venv $(VENV)/.package ## the main job, against serve
 test: python-is-that-of-the-venv $(VENV)/.group-test ## the test suite, about five minutes
 	$(PYTEST) $(PYTEST_ARGS)
 
-quick: python-is-that-of-the-venv $(VENV)/.group-test ## most of it, under a minute
-	$(PYTEST) -m "not slow and not environment" $(PYTEST_ARGS)
+quick: python-is-that-of-the-venv $(VENV)/.group-test ## each quick test with a few of its rows, under a minute
+	$(PYTEST) --quick $(PYTEST_ARGS)
 
 sweep: python-is-that-of-the-venv $(VENV)/.group-test ## the long sweeps, whole, about ten minutes
 	AIOCONNECT_SWEEP=1 $(PYTEST) -m sweep $(PYTEST_ARGS)

@@ -33,7 +33,6 @@ True and a :class:`Verdict` that allows are a yes, everything else is a no.
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -300,8 +299,7 @@ def denied(rule: str, *, address: Any = None, family: int = 0, target: str = "")
         family=family,
         target=target,
     )
-    error.__cause__ = None  # nobody has raised that
-    error.__suppress_context__ = False
+    error.__cause__, error.__suppress_context__ = None, False  # nobody has raised that
     return error
 
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     Arrange = Callable[[Sequence[Endpoint], float], Sequence[Endpoint]]
 
-__all__ = ["Lookups", "Name", "forget", "known"]
+__all__ = ["Name", "NameLookups", "forget", "known"]
 
-_BOTH = (int(socket.AF_INET6), int(socket.AF_INET))
+_ALL_FAMILIES = (int(socket.AF_INET6), int(socket.AF_INET))
 _EAI_NODATA = getattr(socket, "EAI_NODATA", socket.EAI_NONAME)
 
 
@@ -69,7 +69,7 @@ def _families(name: Target, target: Target, options: Options) -> Sequence[int]:
     """Return the families to ask for: the one that is wanted is that of what is dialled."""
     if options.family and not (isinstance(target, Via) and name is target.behind):
         return (options.family,)
-    return _BOTH
+    return _ALL_FAMILIES
 
 
 def _join(
@@ -154,7 +154,7 @@ class Name:
         self.ticket: Any = None
 
 
-class Lookups:
+class NameLookups:
     """The look-ups of one round.
 
     Args:

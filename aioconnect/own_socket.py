@@ -51,6 +51,7 @@ class OwnSocket(Driven):
         "_sock",
         "_started",
         "_tries",
+        "_watched",
         "error",
     )
 
@@ -66,6 +67,7 @@ class OwnSocket(Driven):
         self._tries = 0
         self._already = False  # a connect was pending, perhaps to somewhere else
         self._pending = False
+        self._watched = False  # by us, and not by somebody else who waits for it
         self._started = driver.clock()
         self._deadline = self._started + check_limit("timeout", timeout)
         self.error: ConnectError | None = None
@@ -73,6 +75,8 @@ class OwnSocket(Driven):
     def step(self) -> float | None:
         """Go on; see :meth:`~aioconnect.driver.Driven.step`."""
         ready, self.items = bool(self.items), []
+        if ready:
+            self._watched = False
         now = self._driver.clock()
         try:
             if self._pending:
@@ -90,7 +94,7 @@ class OwnSocket(Driven):
                 # A full backlog: nothing has begun, so the same socket can be connected again.
                 return min(self._driver.clock() + pause(self._tries), self._deadline)
             if number in attempt.UNDERWAY or number == wait.SPURIOUS:
-                self._pending = True
+                self._pending = self._watched = True
                 self._driver.watch(self, self._sock, WRITE)
                 return self._deadline
             error = self._error(number) if number else self._checked()
@@ -106,7 +110,8 @@ class OwnSocket(Driven):
 
     def close(self) -> None:
         """Wait for the socket no longer; it stays open."""
-        self._driver.unwatch(self._sock)
+        if self._watched:
+            self._driver.unwatch(self._sock)
 
     def _begin(self) -> int:
         """Return 0 if connected, EINPROGRESS or ``SPURIOUS`` if pending, else an errno."""
@@ -149,6 +154,7 @@ class OwnSocket(Driven):
 
     def _from(self, exc: OSError) -> ConnectError:
         if isinstance(exc, FileExistsError):  # of the driver: somebody waits for it already
+            self._watched = False
             exc = OSError(errno.EALREADY, "Operation already in progress")
         if exc.errno is None and "too long" in str(exc):
             exc = OSError(errno.ENAMETOOLONG, "File name too long")

@@ -36,7 +36,7 @@ WATCHED = -1
 DIALS_PER_STEP = 64
 """How many attempts one step makes at most: a driver serves others before the next ones."""
 
-PROMPT = 0.01
+LOOK_IF_LATER = 0.01
 """Seconds after its instant within which a time limit is judged without a look."""
 
 
@@ -94,7 +94,7 @@ class Round:
         self.race = race
         self._deadline = deadline
         self._penalise = penalise
-        self.lookups: lookups.Lookups | None = None
+        self.lookups: lookups.NameLookups | None = None
         self.won: Attempt | None = None
         self.stages: Stages | None = None
         self.result: Any = None
@@ -288,14 +288,18 @@ class Round:
 
     def _expire(self, race: Race, attempt: Attempt, now: float) -> bool:
         """Close an attempt whose time is up; True if a look shows that it has the result."""
-        if now > attempt.limit + PROMPT:
+        if now > attempt.limit + LOOK_IF_LATER:
             # Whoever kept the loop has not made the peer late: look before it is.
             sock = attempt.sock
             if sock is not None and wait.ready(sock):
                 self._driver.unwatch(sock)
                 if self._take_in(race, sock, 0):
                     return True
-            elif attempt.stages is not None and self._advance(race, attempt):
+            elif (
+                attempt.stages is not None
+                and attempt.stages.ready()
+                and self._advance(race, attempt)
+            ):
                 return True
             if attempt not in race.running:
                 return False

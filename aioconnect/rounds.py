@@ -218,7 +218,7 @@ class Rounds:
         self._log.targets = self._ordered
         this = self._round = self._new_round()
         arrange = None if self._retrying is None else self._retrying.arrange
-        this.lookups = lookups.Lookups(
+        this.lookups = lookups.NameLookups(
             self._driver, self._driven, self._ordered, self._options, now, self._log, arrange
         )
         this.lookups.begin(this.race)

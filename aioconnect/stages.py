@@ -13,14 +13,15 @@ Either fails by an ``OSError``, which is the failure of the attempt.
 
 from __future__ import annotations
 
-import socket
+import errno
 from collections import deque
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import attempt
+from . import attempt, wait
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Coroutine, Generator, Sequence
 
     from .driver import Driven, Driver
@@ -59,6 +60,7 @@ class Stages:
     """
 
     __slots__ = (
+        "_awaits",
         "_driven",
         "_driver",
         "_endpoint",
@@ -84,6 +86,7 @@ class Stages:
         self._endpoint = endpoint
         self._generator: Generator[int, None, Any] | None = None
         self._task: Any = None
+        self._awaits = 0  # what the generator waits for: READ or WRITE
         self._undo: Callable[[Any], object] = attempt.close
         self._local = sock.getsockname()
         self.made: Any = sock
@@ -115,14 +118,18 @@ class Stages:
                 if not self._task.done():
                     return False
                 task, self._task = self._task, None
+                if task.cancelled():  # not by us: then it were awaited no longer
+                    raise OSError(errno.ECANCELED, "the handshake was cancelled")
                 self._made(task.result())
             elif self._generator is not None:
+                self._unwatch()
                 try:
                     events = next(self._generator)
                 except StopIteration as stop:
                     self._generator = None
                     self._made(self.made if stop.value is None else stop.value)
                 else:
+                    self._awaits = events
                     self._driver.watch(self._driven, self.made, events)
                     return False
             else:
@@ -134,6 +141,17 @@ class Stages:
                     self._generator = begun  # type: ignore[assignment]
         return True
 
+    def ready(self) -> bool:
+        """Whether what the stage waits for is there."""
+        if self._task is not None:
+            return bool(self._task.done())
+        return not self._awaits or wait.ready(self.made, self._awaits)
+
+    def _unwatch(self) -> None:
+        if self._awaits:
+            self._awaits = 0
+            self._driver.unwatch(self.made)
+
     def _made(self, made: Any) -> None:
         self._undo = self._left.popleft().undo
         self.made = made
@@ -142,14 +160,13 @@ class Stages:
         """Close what there is, and end what runs."""
         generator, self._generator = self._generator, None
         task, self._task = self._task, None
-        made, self.made = self.made, None
         try:
             if task is not None:
                 task.cancel()
-            if isinstance(made, socket.socket):
-                self._driver.unwatch(made)
+            self._unwatch()
             if generator is not None:
                 generator.close()
         finally:
+            made, self.made = self.made, None
             if made is not None:
                 self._undo(made)

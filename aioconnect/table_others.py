@@ -111,7 +111,10 @@ EAI_TABLE: dict[str, Cause] = {
     "EAI_BADHINTS": _BAD_LOOKUP,
     "EAI_PROTOCOL": _BAD_LOOKUP.but(code="protocol_not_supported"),
     "EAI_MEMORY": NAME_ERROR.but(
-        code="no_buffer_space_available", help=_L, hint="is the machine out of memory?"
+        code="no_buffer_space_available",
+        help=_L,
+        phrase="no look-up could be made for",
+        hint="is the machine out of memory, or do many look-ups hang?",
     ),
     "EAI_OVERFLOW": _BAD_LOOKUP.but(hint="is the name too long?"),
     "EAI_SYSTEM": NAME_ERROR.but(hint="is the resolver configured?"),

@@ -5,8 +5,8 @@ The same text must mean the same thing everywhere.  ``getaddrinfo`` takes ``0x7f
 port modulo 65536; each of these has been a way around somebody's allow-list.  Here they are
 ``InvalidTarget``, the same on both loops, and nothing was looked up or opened.
 
-Sources: RFC 1123 section 2.1 and RFC 2181 section 11 (names), RFC 4007 section 11 (scope ids),
-RFC 6943 section 3.1.1 (ambiguous IPv4 spellings), unix(7).
+Sources: RFC 1123 section 2.1 and RFC 2181 section 11 (names), UTS 46 (internationalised names),
+RFC 4007 section 11 (scope ids), RFC 6943 section 3.1.1 (ambiguous IPv4 spellings), unix(7).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ __all__ = [
     "Target",
     "TargetLike",
     "endpoint",
+    "name_key",
     "parse",
     "parse_all",
     "parse_host",
@@ -106,6 +107,11 @@ class Target:
         if kind == _STREAM:
             return self._stream
         return (endpoint(self.family, kind, self.address),)
+
+    @property
+    def key(self) -> str:
+        """What is dialled, in one form: ``DB.test:80`` and ``db.test.:80`` are the same."""
+        return self.text if self.family else f"{name_key(self.host)}:{self.port}"
 
     @property
     def dialled(self) -> Target:
@@ -334,7 +340,9 @@ def _check_name(host: str) -> str:
     if not host:
         raise not_a_target("an empty host")
     _refuse_user_information(host)
-    if not host.isprintable() or " " in host:
+    # UTS 46 allows a joiner where a script needs it.
+    plain = host if host.isascii() else host.translate(_NO_JOINERS)
+    if not plain.isprintable() or " " in host:
         raise not_a_target(f"{_shown(host)}: a control character or a space in a host")
     if not host.isascii() and len(host) <= _MAX_NAME:
         host = _to_ascii(host)
@@ -355,22 +363,96 @@ def _check_name(host: str) -> str:
     return host
 
 
+# Internationalised names --------------------------------------------------------------------------
+
+MOST_CHARACTERS = 1024
+"""Characters that are looked at: none that says more fits into 253 bytes."""
+
+
+def name_key(name: str) -> str:
+    """Return the one form in which names are compared: ASCII, lower case, no final dot.
+
+    Raises:
+        InvalidTarget: it is no valid internationalised name.
+    """
+    if not name.isascii():
+        name = _to_ascii(name)
+    return name.lower().removesuffix(".")
+
+
 def _to_ascii(host: str) -> str:
+    """Return an internationalised name as browsers send it (UTS 46, non-transitional).
+
+    Symbols are allowed, and of labels in ASCII everything that is allowed without others beside
+    them: an underscore, hyphens in places 3 and 4.
+    """
+    if len(host) > MOST_CHARACTERS:
+        raise not_a_target(f"{_shown(host)}: a name has at most {_MAX_NAME} bytes")
     try:
         import idna
     except ImportError:
-        from .about import DISTRIBUTION
-
-        raise not_a_target(
-            f"{_shown(host)} is not ASCII: install {DISTRIBUTION}[idna], or give the xn-- form"
-        ) from None
+        return _to_ascii_by_codec(host)
     try:
-        return idna.encode(host, uts46=True).decode("ascii")
-    except (idna.IDNAError, UnicodeError) as exc:
+        mapped = idna.uts46_remap(host, std3_rules=False, transitional=False)
+        labels = []
+        for label in mapped.split("."):
+            if label.isascii():
+                labels.append(label)
+                continue
+            if len(label) > 63 or label.startswith("xn--"):
+                raise idna.IDNAError("a label is too long, or has a prefix that says ASCII")
+            idna.check_initial_combiner(label)
+            idna.check_bidi(label)
+            for place, character in enumerate(label):
+                if character in _JOINERS and not idna.valid_contextj(label, place):
+                    raise idna.IDNAError("a joiner that joins nothing")
+            labels.append("xn--" + label.encode("punycode").decode("ascii"))
+    except (idna.IDNAError, UnicodeError, ValueError) as exc:
         said = safe(str(exc))
         raise not_a_target(
             f"{_shown(host)} is not a valid internationalised name: {said}"
         ) from None
+    return ".".join(labels)
+
+
+_JOINERS = "\u200c\u200d"
+_NO_JOINERS = dict.fromkeys(map(ord, _JOINERS))
+
+
+def _to_ascii_by_codec(host: str) -> str:
+    """Return an internationalised name in ASCII without ``idna``, where that is safe.
+
+    The standard codec knows IDNA 2003, to which ``fa\u00df`` is ``fass``: what it takes for
+    another name is refused.
+    """
+    from encodings.idna import ToASCII, ToUnicode
+    from unicodedata import normalize
+
+    from .about import DISTRIBUTION
+
+    labels = []
+    for label in _DOTS.split(host):
+        if label.isascii():
+            labels.append(label)
+            continue
+        try:
+            encoded = ToASCII(label).decode("ascii")
+            same = ToUnicode(encoded) == normalize("NFC", label.lower())
+        except UnicodeError as exc:
+            raise not_a_target(
+                f"{_shown(host)} is not a valid internationalised name ({exc}) without idna: "
+                f"install {DISTRIBUTION}[idna], or give the xn-- form"
+            ) from None
+        if not same:
+            raise not_a_target(
+                f"{_shown(host)} could be taken for another name: install {DISTRIBUTION}[idna], or "
+                "give the xn-- form"
+            )
+        labels.append(encoded)
+    return ".".join(labels)
+
+
+_DOTS = re.compile("[.\u3002\uff0e\uff61]")
 
 
 def _refuse_user_information(text: str) -> None:

@@ -69,17 +69,14 @@ def pending(sock: socket.socket) -> int:
     return SPURIOUS
 
 
-def ready(sock: socket.socket) -> bool:
-    """Whether the socket is writable, or has an error or a hang-up, now."""
+def ready(sock: socket.socket, events: int = WRITE) -> bool:
+    """Whether the socket is ready for ``events``, failed, hung up or closed, now."""
     poll = new_poll()
     try:
-        poll.register(sock, select.POLLOUT)
+        poll.register(sock, events)
     except ValueError:  # closed: its descriptor is -1
-        raise OSError(errno.EBADF, "Bad file descriptor") from None
-    events = poll.poll(0)
-    if events and events[0][1] & select.POLLNVAL:
-        raise OSError(errno.EBADF, "Bad file descriptor")
-    return bool(events)
+        return True
+    return bool(poll.poll(0))
 
 
 def new_poll() -> select.poll:

@@ -10,14 +10,16 @@ import asyncio
 import gc
 import os
 import socket
+import sys
 import threading
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 import hypothesis  # loaded before gc.freeze: its plug-in looks at its referrers
 import pytest
 
-from aioconnect.resolve import loop_thread
+from aioconnect.resolve import background
 
 from .support import sweep
 from .support.account import descriptors
@@ -27,6 +29,9 @@ from .support.needs import check, need
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+QUICK_ROWS = 4
+"""How many rows of a test ``make quick`` tries."""
 
 give_default_signals()
 
@@ -40,7 +45,12 @@ def pytest_report_header() -> str:
     return "sweeps: whole" if sweep.WHOLE else f"sweeps: the sample of seed {sweep.SEED}"
 
 
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what ``make quick`` asks for."""
+    parser.addoption("--quick", action="store_true", help="each quick test, with a few of its rows")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse a need that is not in the vocabulary, also where its test does not run.
 
     Whatever needs something is for the environments of ``.ci/environment`` too.
@@ -49,6 +59,19 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
         for name in _needs(item):
             check(name)
             item.add_marker("environment")
+    if config.getoption("--quick"):
+        quick = _quick(items)
+        config.hook.pytest_deselected(items=[item for item in items if item not in quick])
+        items[:] = [item for item in items if item in quick]
+
+
+def _quick(items: Sequence[pytest.Item]) -> set[pytest.Item]:
+    """Return what takes little time on any machine, with a sample of its rows if they are many."""
+    rows = defaultdict(list)
+    for item in items:
+        if not any(item.get_closest_marker(mark) for mark in ("slow", "environment")):
+            rows[item.nodeid.partition("[")[0]].append(item)
+    return {item for of_one in rows.values() for item in sweep.sample(of_one, QUICK_ROWS)}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -113,8 +136,18 @@ def resolvers_have_their_loop() -> None:
             begun.set()
             await asyncio.Event().wait()
 
-    loop_thread.SHARED.submit(Silent(), "silent.test", (socket.AF_INET,), lambda _: None)
+    background.LOOP.submit(Silent(), "silent.test", (socket.AF_INET,), lambda _: None)
     assert begun.wait(20)
+
+
+LINGER = 3.0
+"""Seconds that a closed aiodns resolver and the loop of the blocking side may take."""
+
+
+def lingers() -> bool:
+    """Whether something is being closed by a thread that is not ours to wait for."""
+    names = {thread.name for thread in threading.enumerate()}
+    return "aioconnect-resolver-loop" in names or "aiodns" in sys.modules
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +157,10 @@ def no_descriptor_is_left() -> Iterator[None]:
     yield
     gc.collect()
     after = descriptors()
+    deadline = time.monotonic() + LINGER
+    while not after.items() <= before.items() and lingers() and time.monotonic() < deadline:
+        time.sleep(0.01)
+        after = descriptors()
     left = {fd: os.readlink(f"/proc/self/fd/{fd}") for fd in after if after[fd] != before.get(fd)}
     assert not left, f"descriptors left open: {left}"
     lost = [fd for fd in before if fd not in after]

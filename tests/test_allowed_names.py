@@ -20,7 +20,7 @@ from aioconnect.allowed_names import AllowedNames
 from aioconnect.resolve import Answer
 from aioconnect.targets import parse
 
-from .conftest import descriptors
+from .support.account import descriptors
 from .support.scripted import good, scripted
 from .support.servers import listen
 

@@ -259,11 +259,10 @@ DECISIONS, DRIVERS, FACE = 1, 4, 6
 ASYNCIO_BELOW_THE_DRIVERS = {
     "aioconnect.resolve.aiodns": "c-ares reports its answers to a running loop",
     "aioconnect.resolve.base": "both families are asked for side by side",
-    "aioconnect.resolve.loop_thread": "a program without a loop lends one to its resolver",
+    "aioconnect.resolve.background": "a program without a loop lends one to its resolver",
     "aioconnect.resolve.cache": "one look-up is shared by many tasks",
     "aioconnect.resolve.queries": "queries wait for their turn in a running loop",
     "aioconnect.resolve.system": "getaddrinfo ends in a thread, and its answer comes to a loop",
-    "aioconnect.resolve.threads": "likewise",
 }
 """``Resolver.lookup`` is a coroutine: who implements it meets the loop.  Nobody else does."""
 

@@ -624,3 +624,38 @@ async def test_an_asynchronous_policy_is_misuse_there_too(function: Any) -> None
         sock.setblocking(False)
         with pytest.raises(TypeError, match="async"):
             await function(sock, ("127.0.0.1", 9), address_policy=policy)
+
+
+# Proxies that look names up -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["socks5h", "http"])
+async def test_a_policy_and_a_proxy_that_looks_names_up_need_names(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given, or found in the environment: the policy would see no address of the target."""
+    url = f"{scheme}://127.0.0.1:9"
+    with pytest.raises(ValueError, match="allowed_names"):
+        Dialer(proxy=url, address_policy=raising)
+    with pytest.raises(ValueError, match="allowed_names"):
+        Dialer(address_policy=raising).replace(proxy=url)
+    monkeypatch.setenv("ALL_PROXY", url)
+    monkeypatch.setenv("NO_PROXY", "direct.test")
+    dialer = Dialer(proxy="env", address_policy=raising, resolver=NAMES)
+    with pytest.raises(ValueError, match="allowed_names"):
+        await dialer.connect("four.test", 80)
+    with pytest.raises(aioconnect.NameNotResolved):
+        await dialer.connect("direct.test", 80)
+    with pytest.raises(aioconnect.PolicyDenied):
+        await dialer.replace(allowed_names=["four.test"]).connect("four.test", 80)
+
+
+async def test_socks5_needs_no_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its proxy is told an address, and that is judged here."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    for proxy in ("socks5://127.0.0.1:9", "env"):
+        with pytest.raises(aioconnect.PolicyDenied):
+            await aioconnect.connect(
+                "four.test", 80, proxy=proxy, resolver=NAMES, address_policy=raising
+            )

@@ -7,6 +7,7 @@ import os
 import pickle
 import socket
 import sys
+import time
 import traceback
 import tracemalloc
 from pathlib import Path
@@ -488,12 +489,41 @@ def test_what_is_echoed_is_fit_for_a_terminal() -> None:
     assert len(message) < 300
 
 
-def test_what_is_not_ascii_needs_the_idna_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without it the error names it; names in ASCII never need it."""
+@pytest.mark.parametrize(
+    ("name", "ascii_name"),
+    [
+        ("without-idna-b\u00fccher.example", "xn--without-idna-bcher-z6b.example"),
+        ("without.B\u00dcCHER.example", "without.xn--bcher-kva.example"),
+        ("my_service.without.b\u00fccher.example", "my_service.without.xn--bcher-kva.example"),
+        ("\u2603.without.example", "xn--n3h.without.example"),
+        ("without\u3002b\u00fccher.example", "without.xn--bcher-kva.example"),
+    ],
+)
+def test_without_idna_the_standard_codec_is_used_where_it_is_safe(
+    name: str, ascii_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most names are the same to IDNA 2003, which it knows, and to UTS 46."""
+    monkeypatch.setitem(sys.modules, "idna", None)
+    assert parse_host(name, 80).name == ascii_name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "without.fa\u00df.example",  # fass
+        "without.\u03b1\u03c2.example",  # another sigma
+        "without.\uff41.example",  # a
+        "without.\u2100.example",  # a/c
+        "without.\u05d0a.example",  # two directions
+    ],
+)
+def test_a_name_that_the_standard_codec_takes_for_another_needs_the_idna_extra(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names it."""
     monkeypatch.setitem(sys.modules, "idna", None)
     with pytest.raises(ValueError, match=rf"install {DISTRIBUTION}\[idna\]"):
-        parse_host("without-idna-b\u00fccher.example", 80)
-    assert parse_host("without-idna.example", 80).name == "without-idna.example"
+        parse_host(name, 80)
 
 
 @pytest.mark.parametrize(
@@ -504,7 +534,7 @@ def test_what_idna_makes_of_a_name_is_checked_again(
     encoded: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever comes out must be a name as any other."""
-    monkeypatch.setattr("idna.encode", lambda host, **options: encoded.encode())
+    monkeypatch.setattr("idna.uts46_remap", lambda host, **options: encoded)
     with pytest.raises(ValueError, match=r"host|name|IPv4|brackets|label|user information"):
         parse_host(f"b\u00fccher-{len(encoded)}.example", 80)
 
@@ -547,12 +577,53 @@ def test_a_name_is_looked_up_as_it_was_written(name: str) -> None:
         ("\u4f8b\u3048.\u30c6\u30b9\u30c8", "xn--r8jz45g.xn--zckzah"),
         ("\u4f8b\u3048\u3002\u30c6\u30b9\u30c8", "xn--r8jz45g.xn--zckzah"),
         ("b\u00fccher.example.", "xn--bcher-kva.example."),
+        ("my_service.b\u00fccher.example", "my_service.xn--bcher-kva.example"),
+        ("r3---sn-abc.b\u00fccher.example", "r3---sn-abc.xn--bcher-kva.example"),
+        ("\u2603.example", "xn--n3h.example"),
+        ("i\u2764\ufe0f.example", "xn--i-7iq.example"),
+        ("\u0915\u094d\u200d\u0937.example", "xn--11b2ezcw70k.example"),
     ],
 )
 def test_a_name_that_is_not_ascii_is_looked_up_in_ascii(name: str, ascii_name: str) -> None:
-    """By IDNA 2008 with the mapping of UTS 46, the host for TLS included."""
+    """By UTS 46 as browsers have it, the host for TLS included."""
     target = parse(name, 443)
     assert (target.name, target.host, target.text) == (ascii_name, ascii_name, f"{ascii_name}:443")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u0301a.example",  # begins with a combining mark
+        "\u05d0a.example",  # two directions
+        "a\u200db.example",  # a joiner that joins nothing
+        "a\u200bb.example",  # a space without a width
+        "\u2488com.example",  # a digit and a dot in one
+        "xn--\u00fc.example",
+        "\u00fc" * 60 + ".example",
+    ],
+)
+def test_a_name_that_browsers_refuse_is_refused(name: str) -> None:
+    """What it would be taken for depends on who reads it."""
+    with pytest.raises(aioconnect.InvalidTarget, match=r"name|label|control"):
+        parse_host(name, 80)
+
+
+@pytest.mark.parametrize("character", ["\u0660", "\u0915", "\u05d0", "\u0301", "\u2603"])
+def test_a_long_text_is_refused_before_it_is_read(character: str) -> None:
+    """Some idna needs seconds for 8000 characters, which a stranger can put into a URL."""
+    began = time.process_time()
+    for number in range(50):
+        with pytest.raises(aioconnect.InvalidTarget, match="at most 253 bytes"):
+            parse_host(character * (8000 + number), 80)
+    assert time.process_time() - began < 1
+
+
+def test_what_is_dialled_has_one_key() -> None:
+    """``DB:9``, ``db:9`` and ``db.:9`` are one target to a breaker or a budget."""
+    assert {parse(text).key for text in ("DB.test:9", "db.test:9", "db.test.:9")} == {"db.test:9"}
+    assert parse("b\u00fccher.test:9").key == parse("xn--bcher-kva.test:9").key
+    assert parse("[::1]:9").key == "[::1]:9"
+    assert parse("unix:/Run/X").key == "unix:/Run/X"
 
 
 GOOD = {

@@ -11,7 +11,7 @@ import socket
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ..resolve.literal import localhost
+from ..resolve.known import is_localhost
 from ..targets import parse_host
 from .console import printable
 
@@ -187,7 +187,7 @@ def override(text: str) -> Override:
         raise ArgumentTypeError(str(exc)) from None
     if named.name is None:
         raise ArgumentTypeError(f"{host} is an address already: there is no name to override")
-    if localhost(named.name, int(socket.AF_INET)) is not None:
+    if is_localhost(named.name):
         raise ArgumentTypeError(f"{host} is always the loopback address (RFC 6761)")
     return Override(named.name, port, addresses)
 

@@ -1,6 +1,6 @@
 """Resolvers: from a name to addresses.
 
-Each loads on first use.  ``default()`` is what a call uses that names none.
+Each loads on first use.  ``default()`` is what a call uses if it is given none.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .aiodns import AiodnsResolver
-    from .base import Answer, Resolver
+    from .answers import Answer
+    from .base import Resolver
     from .cache import Cache
-    from .policy import Policy
+    from .rfc6724 import PolicyTable
     from .static import StaticResolver
-    from .system import SystemResolver
+    from .system import SystemResolver, default
 
 __all__ = [
     "AiodnsResolver",
     "Answer",
     "Cache",
-    "Policy",
+    "PolicyTable",
     "Resolver",
     "StaticResolver",
     "SystemResolver",
@@ -28,25 +29,14 @@ __all__ = [
 
 _HOMES = {
     "AiodnsResolver": "aiodns",
-    "Answer": "base",
+    "Answer": "answers",
     "Cache": "cache",
-    "Policy": "policy",
+    "PolicyTable": "rfc6724",
     "Resolver": "base",
     "StaticResolver": "static",
     "SystemResolver": "system",
+    "default": "system",
 }
-
-_default: SystemResolver | None = None
-
-
-def default() -> SystemResolver:
-    """Return the process-wide default resolver: the system's."""
-    global _default
-    if _default is None:
-        from .system import SystemResolver
-
-        _default = SystemResolver()
-    return _default
 
 
 def __getattr__(name: str) -> Any:

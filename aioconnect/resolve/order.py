@@ -18,15 +18,15 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..targets import endpoint
-from .policy import Policy, number, system
+from .rfc6724 import PolicyTable, number, system
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from ..targets import Endpoint
-    from .base import Answer
+    from .answers import Answer
 
-__all__ = ["Policy", "arranged", "sort", "sorted_for_dialling", "source_of"]
+__all__ = ["PolicyTable", "arranged", "sort", "sorted_for_dialling", "source_of"]
 
 _AF_INET, _AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)
 
@@ -45,6 +45,9 @@ MAX_ADDRESSES = 32
 OTHER_FAMILY = 8
 """Addresses that the less preferred family keeps, if it has them, when an answer is cut."""
 
+MOST_SORTED = 256
+"""Addresses of a family that are looked at: for each a socket is made."""
+
 
 def arranged(
     answers: Sequence[Answer], port: int, kind: int, max_addresses: int = MAX_ADDRESSES
@@ -62,42 +65,42 @@ def arranged(
         addresses have ``places``), otherwise that of :func:`sorted_for_dialling`.  It is cut to
         ``max_addresses``, of which up to 8 belong to the family that is less preferred.
 
-    For one address, for IPv4 alone and for libc's order no I/O is done.
+    For one address, for IPv4 alone and for libc's order no I/O is done.  The order of up to
+    ``MAX_ADDRESSES`` addresses is kept for ``KEEP_SOURCES`` seconds.
     """
     key = (port, kind, max_addresses, *[(a.family, a.addresses, a.places) for a in answers])
-    known = _arranged.get(key)
+    known = _orders.get(key)
     now = monotonic()
     if known is not None and now < known[0]:
         return known[1]
     found = [(answer, _endpoints(answer, port, kind)) for answer in answers if answer.addresses]
     infos = list(dict.fromkeys([each for _, endpoints in found for each in endpoints]))
+    sure = True
     if found and all(answer.places is not None for answer, _ in found):
-        places = {
-            each: place
-            for answer, endpoints in found
-            for each, place in zip(endpoints, answer.places or (), strict=True)
-        }
+        places: dict[Endpoint, int] = {}
+        for answer, endpoints in found:
+            for each, place in zip(endpoints, answer.places or (), strict=False):
+                places.setdefault(each, place)
         infos.sort(key=places.__getitem__)
     else:
-        infos = sorted_for_dialling(infos)
-    endpoints = tuple(_cut(infos, max_addresses))
-    if sum([len(answer.addresses) for answer in answers]) <= MAX_ADDRESSES:
-        if len(_arranged) >= _MOST_ARRANGED:
-            _arranged.clear()
-        _arranged[key] = (now + KEEP_SOURCES, endpoints)
-    return endpoints
+        infos, sure = _sorted(infos)
+    arranged = tuple(_cut(infos, max_addresses))
+    if sure and sum([len(answer.addresses) for answer in answers]) <= MAX_ADDRESSES:
+        if len(_orders) >= _MOST_KEPT:
+            _orders.clear()
+        _orders[key] = (now + KEEP_SOURCES, arranged)
+    return arranged
 
 
-_MOST_ARRANGED = 256
-_arranged: dict[tuple[Any, ...], tuple[float, tuple[Endpoint, ...]]] = {}
+_orders: dict[tuple[Any, ...], tuple[float, tuple[Endpoint, ...]]] = {}
 
 
 def _endpoints(answer: Answer, port: int, kind: int) -> list[Endpoint]:
-    family = answer.family
+    family, addresses = answer.family, answer.addresses[:MOST_SORTED]
     if family == _AF_INET:
-        return [endpoint(family, kind, (text, port)) for text in answer.addresses]
+        return [endpoint(family, kind, (text, port)) for text in addresses]
     endpoints = []
-    for text in answer.addresses:
+    for text in addresses:
         bare, _, zone = text.partition("%")
         scope = int(zone) if zone.isdecimal() else zone or 0
         endpoints.append(endpoint(family, kind, (bare, port, 0, scope)))
@@ -130,50 +133,33 @@ def sorted_for_dialling(infos: list[AddrInfo]) -> list[AddrInfo]:
 
     Returns:
         The same in a new order; ``infos`` itself if there is nothing to change.  For a single
-        address, or IPv4 only, no I/O is done; else what was found out, sources and order, is
-        kept for ``KEEP_SOURCES`` seconds.
+        address, or IPv4 only, no I/O is done.
 
     It never fails: addresses whose source cannot be found out keep their order.
 
     Source: RFC 6724, section 6.
     """
+    return _sorted(infos)[0]
+
+
+def _sorted(infos: list[AddrInfo]) -> tuple[list[AddrInfo], bool]:
+    """Return the addresses in order, and whether that is sure; not for lack of a descriptor."""
     if len(infos) < 2:
-        return infos
-    for info in infos:
-        if info[0] != _AF_INET:
-            break
-    else:
-        return infos
-    addresses = tuple([info[4] for info in infos])
-    known = _orders.get(addresses)
-    now = monotonic()
-    if known is not None and now < known[0]:
-        order = known[1]
-    else:
-        try:
-            order = _order_found(infos)
-        except OSError:
-            return infos  # not kept: the next call may have a descriptor to ask with
-        if len(_orders) >= _MOST_KEPT:
-            _orders.clear()
-        _orders[addresses] = (now + KEEP_SOURCES, order)
-    return infos if order is None else [infos[index] for index in order]
-
-
-_orders: dict[tuple[Any, ...], tuple[float, list[int] | None]] = {}
-
-
-def _order_found(infos: list[AddrInfo]) -> list[int] | None:
-    if any(info[0] != _AF_INET6 and info[0] != _AF_INET for info in infos):
-        return None
-    order = _order([_numeric(info) for info in infos])
-    return None if order == list(range(len(infos))) else order
+        return infos, True
+    families = {info[0] for info in infos}
+    if families == {_AF_INET} or not families <= {_AF_INET, _AF_INET6}:
+        return infos, True
+    try:
+        order = _order([_numeric(info) for info in infos])
+    except OSError:
+        return infos, False
+    return [infos[index] for index in order], True
 
 
 def sort(
     addresses: Sequence[tuple[int, str]],
     *,
-    policy: Policy | None = None,
+    policy: PolicyTable | None = None,
     source: Callable[[int, str], str | None] | None = None,
 ) -> list[tuple[int, str]]:
     """Sort destinations, the best first.
@@ -195,7 +181,7 @@ def sort(
 
 def _order(
     addresses: Sequence[tuple[int, str]],
-    policy: Policy | None = None,
+    policy: PolicyTable | None = None,
     source: Callable[[int, str], str | None] | None = None,
 ) -> list[int]:
     if policy is None:

@@ -1,358 +1,450 @@
-"""The queries of one event loop: those with c-ares, those that queue, and who waits for them.
+"""The queries of one loop: those with aiodns, those that queue, and who waits for them.
 
-**The hidden cache.**  c-ares keeps answers in each channel and offers no way to ask past them:
-an answer without addresses for an hour even if the name server was only starting, and an address
-that just refused us until its time is up.  A channel is therefore used for ``MAX_AGE`` seconds
-only, and replaced at once when a name is asked for that was forgotten since the channel began.
-That also picks up a changed resolv.conf.
+What is done about the ways of c-ares and aiodns:
 
-**Bounds.**  Of each family at most ``IN_FLIGHT`` queries wait for a prompt answer at a time: more
-answers at once would overflow the socket's receive buffer and be repeated after seconds.  One
-that is not answered within ``PROMPT`` seconds no longer counts, so a dead zone holds up nobody.
-The rest queues, and leaves the queue when nobody waits any more.  The same question asked by many
-is one query.  c-ares can end only all queries of a channel, so one that nobody waits for goes on,
-until nobody waits for any on its channel; where too many pile up the channel is replaced.
+- **Two ports.**  Each loop has one ``DNSResolver`` for each family.  Two queries that leave from
+  one port lose one of them where the kernel tracks connections (Kubernetes, 2 s each time).
+- **The servers are given**, from a resolv.conf that we read and watch: a channel made while no
+  descriptor is free would ask 127.0.0.1 for ever.
+- **No hidden cache.**  c-ares keeps answers, an empty one for an hour, and can't be told not to.
+  It forgets them when its list of servers changes: so before each query one is added and taken
+  away again.  What it knows of the other servers it keeps.
+- **Patience.**  After three quick answers of a server c-ares asks again after a quarter of a
+  second, drops what was answered to the first try, and gives up within two seconds.  So it is
+  made to forget how quick its servers are where it has nothing else to remember: no query is on
+  its way, and no server has failed.  It has tries for a minute; our own time limit, glibc's, is
+  what ends a query.
+- **What is taken.**  Only addresses of the name at the end of the aliases; and a time to live with
+  its highest bit set is none (RFC 2181, section 8).
+- **Bounds.**  Of each family at most ``IN_FLIGHT`` queries wait for a prompt answer at a time: more
+  answers at once would overflow the socket's receive buffer and be repeated after seconds.  One
+  that is not answered within ``PROMPT`` seconds no longer counts, so a dead zone holds up nobody.
+- **Leaving.**  The same question asked by many is one query.  c-ares can end only all queries of
+  a channel: it is told to when nobody waits for any.
+- **Closing.**  A closed ``DNSResolver`` keeps four descriptors and a thread for a second: there
+  is never one per name or call.
+
+Sources: aiodns 4; c-ares 1.34: ares_query_dnsrec(3), ares_set_servers_csv(3), ares_cancel(3).
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
+import logging
+import socket
+import threading
 import weakref
 from collections import OrderedDict
 from contextlib import suppress
-from itertools import count
+from functools import partial
+from importlib import import_module
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import cares
-from .base import Answer
+from ..about import DISTRIBUTION
+from .answers import again, failure, not_resolved
+from .per_loop import Mailbox, close_with_loop, mailbox_of, renew_in_child, settle
+from .search import Status, read
+from .threads import check_descriptors
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future, TimerHandle
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Sequence
 
-__all__ = ["Failure", "Queries"]
+    from .answers import Answer
 
-MAX_AGE = 30.0
+__all__ = ["Queries", "Settings"]
+
+try:
+    aiodns: Any = import_module("aiodns")
+    pycares: Any = import_module("pycares")
+    ares: Any = import_module("pycares.errno")
+except ImportError as exc:
+    raise ImportError(f"aiodns is missing: install {DISTRIBUTION}[aiodns]") from exc
+
+TRIES = 8
+FIRST_TRY = 1.25
+"""Seconds after which c-ares asks again.  What is answered later is lost with it."""
+
 IN_FLIGHT = 64
 PROMPT = 0.5
-ABANDONED = 256
-"""How many queries of a channel may go on without anybody waiting."""
+
+UNUSED = "127.255.255.254:9"
+"""A server that is added and taken away again, so that c-ares forgets answers."""
+
+_AF_INET6 = int(socket.AF_INET6)
+
+
+class Settings(NamedTuple):
+    """How to ask."""
+
+    servers: tuple[str, ...]
+    first_try: float
+    rotate: bool
+    tcp: bool
+    patience: float
+    generation: int
+    """Of what was forgotten: an older query is not joined."""
+
+
+class _Query:
+    """One question, and how many wait for its outcome."""
+
+    __slots__ = ("askers", "family", "key", "name", "outcome", "settings", "waiters")
+
+    def __init__(self, name: str, family: int, settings: Settings) -> None:
+        self.name = name
+        self.family = family
+        self.key = (name.lower(), family)
+        self.settings = settings
+        self.askers = 0
+        self.waiters: set[Future[None]] = set()
+        self.outcome: Answer | Status | OSError | None = None
+
+    def land(self, outcome: Answer | Status | OSError) -> None:
+        self.outcome = outcome
+        for waiter in self.waiters:
+            settle(waiter, None)
 
 
 class Queries:
     """The queries of one loop: those with c-ares, those that queue, and who waits for them."""
 
-    def __init__(
-        self, loop: AbstractEventLoop, options: Mapping[str, Any], forgotten: Mapping[str, float]
-    ) -> None:
+    def __init__(self, loop: AbstractEventLoop) -> None:
         self.closed = False
-        self._keeper = _Keeper(self)
-        self._loop = weakref.ref(loop)  # which finds this by a dictionary with weak keys
-        self._options = options
-        self._forgotten = forgotten
-        self._numbers = count()
+        self._mailbox = mailbox_of(loop)
+        self._loop = weakref.ref(loop)
         self._latest: dict[tuple[str, int], _Query] = {}  # that others may join
-        self._families: dict[int, _Family] = {}
-        self._beginning = False
-        self._timer: TimerHandle | None = None
-        self._with_cares: dict[int, _Query] = {}
-        self._line: _Line | None = None
-        self._lines: set[_Line] = set()
+        self._channels: dict[int, _Channel] = {}
+        close_with_loop(self)
 
-    async def ask(self, name: str, bare: str, family: int) -> Answer | Failure:
-        """Ask, or join who asked already; return what came."""
-        query = self._latest.get((bare, family))
-        if query is None or query.asked <= self._forgotten.get(bare, 0.0):
-            query = self._latest[bare, family] = _Query(name, bare, family)
-            self._of(family).queued[query] = None
-        waiter = asyncio.get_running_loop().create_future()
-        self._join(query, waiter)
-        if query.line is None:
-            self._begin()
+    async def outcomes(
+        self, name: str, families: Sequence[int], settings: Settings
+    ) -> AsyncGenerator[tuple[int, Answer | Status], None]:
+        """Ask for one full name; yield what comes of each family.
+
+        Raises:
+            OSError: this host lacks something, or the queries were closed.
+        """
+        loop = asyncio.get_running_loop()
+        queries = [self._join(name, family, settings) for family in families]
+        pending = list(queries)
         try:
-            if query.outcome is None:
-                await waiter
+            self._give()
+            deadline = loop.time() + settings.patience
+            while pending:
+                landed = [query for query in pending if query.outcome is not None]
+                if not landed:
+                    await _landing(loop, pending, deadline)
+                    landed = [query for query in pending if query.outcome is not None]
+                    if not landed:
+                        for query in pending:
+                            yield query.family, Status.SILENT
+                        return
+                for query in landed:
+                    pending.remove(query)
+                    if isinstance(query.outcome, OSError):
+                        raise again(query.outcome)
+                    assert query.outcome is not None
+                    yield query.family, query.outcome
         finally:
-            self._leave(query, waiter)
-        assert query.outcome is not None
-        return query.outcome
+            for query in queries:
+                self._leave(query)
 
     def close(self) -> None:
         """End everything; those who wait get an error."""
         if self.closed:
             return
         self.closed = True
-        self._stop_timer()
-        for family in self._families.values():
-            for query in tuple(family.queued):
-                query.land(Failure(cares.errors.ARES_ECANCELLED))
-            family.queued.clear()
-        for line in tuple(self._lines):
-            self._retire(line)
-            self._end(line)
-        self._keeper.close()
+        for channel in self._channels.values():
+            channel.close()
+        for query in self._latest.values():
+            said = "the resolver was closed"
+            query.land(not_resolved(socket.EAI_AGAIN, said, query.name, query.family))
+        self._latest.clear()
 
-    def leave_alone(self) -> None:
-        """Touch nothing any more: in a forked child all this is the parent's."""
-        self.closed = True
-        for line in self._lines:
-            line.channel.leave_alone()
+    __del__ = close
 
-    def __del__(self) -> None:
-        self.close()
+    def _join(self, name: str, family: int, settings: Settings) -> _Query:
+        query = self._latest.get((name.lower(), family))
+        if query is None or query.settings != settings:
+            query = _Query(name, family, settings)
+            self._latest[query.key] = query
+            self._channel(family).queued[query] = None
+        query.askers += 1
+        return query
 
-    # Who waits -----------------------------------------------------------------------------------
-
-    def _join(self, query: _Query, waiter: Future[None]) -> None:
-        line = query.line
-        if line is not None and not query.waiters:
-            line.abandoned -= 1
-            line.waited += 1
-        query.waiters.add(waiter)
-
-    def _leave(self, query: _Query, waiter: Future[None]) -> None:
-        query.waiters.discard(waiter)
-        if query.waiters or query.outcome is not None:
+    def _leave(self, query: _Query) -> None:
+        query.askers -= 1
+        if query.askers or self.closed:
             return
-        line = query.line
-        self._of(query.family).pop(query)
-        if line is None:
-            self._drop(query)
-        else:
-            line.waited -= 1
-            line.abandoned += 1
-            if not line.waited:
-                self._end(line)
-            elif line.abandoned > ABANDONED:
-                self._retire(line)
-        self._begin()
+        self._forget(query)
+        self._channel(query.family).leave(query)
+        self._give()
 
-    def _drop(self, query: _Query) -> None:
-        if self._latest.get((query.bare, query.family)) is query:
-            del self._latest[query.bare, query.family]
+    def _forget(self, query: _Query) -> None:
+        if self._latest.get(query.key) is query:
+            del self._latest[query.key]
 
-    # With c-ares ---------------------------------------------------------------------------------
+    def _channel(self, family: int) -> _Channel:
+        channel = self._channels.get(family)
+        if channel is None:
+            channel = self._channels[family] = _Channel(self, self._mailbox)
+        return channel
 
-    def _of(self, family: int) -> _Family:
-        found = self._families.get(family)
-        if found is None:
-            found = self._families[family] = _Family()
-        return found
+    def _give(self) -> None:
+        for channel in self._channels.values():
+            channel.give(self._loop())
 
-    def _begin(self) -> None:
+    def landed(self, query: _Query, outcome: Answer | Status | OSError) -> None:
+        """Take what came of a query, and give c-ares the next that queue."""
+        self._forget(query)
+        query.land(outcome)
+        if not self.closed:
+            self._give()
+
+
+async def _landing(loop: AbstractEventLoop, pending: list[_Query], deadline: float) -> None:
+    """Wait until one of the queries has an outcome, or until the deadline."""
+    waiter: Future[None] = loop.create_future()
+    for query in pending:
+        query.waiters.add(waiter)
+    timer = loop.call_at(deadline, settle, waiter, None)
+    try:
+        await waiter
+    finally:
+        timer.cancel()
+        for query in pending:
+            query.waiters.discard(waiter)
+
+
+class _Channel:
+    """The queries of one family, and the ``DNSResolver`` that makes them."""
+
+    def __init__(self, queries: Queries, mailbox: Mailbox) -> None:
+        self.queued: OrderedDict[_Query, None] = OrderedDict()
+        self._queries = weakref.ref(queries)
+        self._mailbox = mailbox
+        self._given: OrderedDict[_Query, float] = OrderedDict()  # that may be answered promptly
+        self._with_cares = 0
+        self._waited: set[_Query] = set()  # of those
+        self._timer: TimerHandle | None = None
+        self._resolver: Any = None
+        self._made_of: tuple[Any, ...] = ()
+        self._giving = False
+
+    def give(self, loop: AbstractEventLoop | None) -> None:
         """Give c-ares as many of the queued queries as it may have."""
-        if self._beginning:
-            return  # an answer was there at once: the loop below goes on
-        self._beginning = True
-        queue = False
+        if self._giving or loop is None:
+            return
+        self._giving = True
         try:
-            for family in tuple(self._families.values()):
-                while family.queued and family.has_room():
-                    query, _ = family.queued.popitem(last=False)
-                    self._give(query, family)
-                queue = queue or bool(family.queued)
+            while self.queued and self._has_room():
+                query, _ = self.queued.popitem(last=False)
+                self._ask(loop, query)
         finally:
-            self._beginning = False
-        if not queue:
+            self._giving = False
+        if not self.queued:
             self._stop_timer()
-        elif self._timer is None:
-            loop = self._loop()
-            if loop is not None:
-                # In the meantime answers make room, if there are any.
-                self._timer = loop.call_later(PROMPT / 4, self._begin_later)
+        elif self._timer is None:  # in the meantime answers make room, if there are any
+            self._timer = loop.call_later(PROMPT / 4, self._give_later, loop)
 
-    def _begin_later(self) -> None:
+    def leave(self, query: _Query) -> None:
+        """Take out a query that nobody waits for any more."""
+        self.queued.pop(query, None)
+        self._given.pop(query, None)
+        self._no_longer_waited(query)
+
+    def close(self) -> None:
+        """End all queries, and close the resolver."""
+        self._stop_timer()
+        self.queued.clear()
+        self._given.clear()
+        self._waited.clear()
+        if self._resolver is not None:
+            _close(self._resolver)
+            self._resolver = None
+
+    def _has_room(self) -> bool:
+        late = monotonic() - PROMPT
+        while self._given and self._given[next(iter(self._given))] <= late:
+            self._given.popitem(last=False)
+        return len(self._given) < IN_FLIGHT
+
+    def _give_later(self, loop: AbstractEventLoop) -> None:
         self._timer = None
-        self._begin()
+        self.give(loop)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _give(self, query: _Query, family: _Family) -> None:
+    def _ask(self, loop: AbstractEventLoop, query: _Query) -> None:
+        queries = self._queries()
+        assert queries is not None
         try:
-            line = query.line = self._line_for(query)
-        except cares.Unusable as exc:
-            self._drop(query)
-            query.land(Failure(exc.status))
+            resolver = self._resolver_for(loop, query.settings)
+        except OSError as exc:
+            queries.landed(query, failure(exc, query.name, query.family))
             return
-        line.waited += 1
-        family.given[query] = monotonic()
-        number = next(self._numbers)
-        self._with_cares[number] = query
-        line.channel.ask(number, query.name.encode(), query.family)
+        self._given[query] = monotonic()
+        self._waited.add(query)
+        self._with_cares += 1
+        kind = "AAAA" if query.family == _AF_INET6 else "A"
+        answered = partial(_answered, self._queries, weakref.ref(self), query)
+        resolver.query_dns(query.name, kind).add_done_callback(answered)
 
-    def _told(self, outcomes: list[cares.Outcome], at_once: bool) -> None:
-        """Take what c-ares says of queries of one channel."""
-        for number, result, status in outcomes:
-            query = self._with_cares.pop(number)
-            line = query.line
-            assert line is not None
-            if query.waiters:
-                line.waited -= 1
-            else:
-                line.abandoned -= 1
-            self._of(query.family).pop(query)
-            self._drop(query)
-            if status is None:
-                query.land(_answer(query, result, at_once=at_once))
-            else:
-                query.land(Failure(status))
-            if not line.waited and (line.abandoned or line.retired):
-                self._end(line)
-        self._begin()
+    def told(self, query: _Query) -> None:
+        """Take out a query that c-ares has answered."""
+        self._with_cares -= 1
+        self._given.pop(query, None)
+        self._no_longer_waited(query)
 
-    # Channels ------------------------------------------------------------------------------------
+    def _no_longer_waited(self, query: _Query) -> None:
+        if query in self._waited:
+            self._waited.remove(query)
+            if not self._waited and self._with_cares and self._resolver is not None:
+                self._resolver.cancel()
 
-    def _line_for(self, query: _Query) -> _Line:
-        line = self._line
-        if line is not None:
-            born = line.channel.born
-            if born + MAX_AGE <= monotonic() or born <= self._forgotten.get(query.bare, 0.0):
-                self._retire(line)
-                line = None
-        if line is None:
-            loop = asyncio.get_running_loop()
-            line = self._line = _Line(cares.Channel(loop, self._options, self._told))
-            self._lines.add(line)
-        return line
+    def _resolver_for(self, loop: AbstractEventLoop, settings: Settings) -> Any:
+        """Return a resolver that asks as the settings say, and has forgotten every answer.
 
-    def _retire(self, line: _Line) -> None:
-        """Give it no more queries, and close it when nobody waits for those that it has."""
-        line.retired = True
-        if self._line is line:
-            self._line = None
-        if not line.waited:
-            self._end(line)
-
-    def _end(self, line: _Line) -> None:
-        """End the queries of a channel; nobody waits for them, or all is closed."""
-        if line.ending:
-            return
-        line.ending = True
-        line.channel.cancel()
-        line.ending = False
-        if line.retired:
-            line.channel.close()
-            self._lines.discard(line)
+        Raises:
+            OSError: there can be none for lack of a descriptor.
+        """
+        servers = settings.servers
+        made_of = (settings.first_try, settings.rotate, settings.tcp)
+        if self._resolver is not None and made_of != self._made_of:
+            _close(self._resolver)
+            self._resolver = None
+        if self._resolver is None:
+            self._resolver = _make(_QuietLoop(loop, self._mailbox), settings)
+            self._made_of = made_of
+        elif self._with_cares or not _in_order(self._resolver.nameservers, servers):
+            # Not all at once: c-ares would forget which servers failed, and what it asks them.
+            self._resolver.nameservers = [*servers, UNUSED]
+            self._resolver.nameservers = servers
+        else:
+            self._resolver.nameservers = [UNUSED]
+            self._resolver.nameservers = servers
+        return self._resolver
 
 
-class _Family:
-    """The queries of one family that queue, and those that may still be answered promptly."""
-
-    __slots__ = ("given", "queued")
-
-    def __init__(self) -> None:
-        self.queued: OrderedDict[_Query, None] = OrderedDict()
-        self.given: OrderedDict[_Query, float] = OrderedDict()  # to c-ares, and when
-
-    def has_room(self) -> bool:
-        """Whether one more query may be given to c-ares now."""
-        late = monotonic() - PROMPT
-        while self.given and self.given[next(iter(self.given))] <= late:
-            self.given.popitem(last=False)
-        return len(self.given) < IN_FLIGHT
-
-    def pop(self, query: _Query) -> None:
-        """Take a query out: it was answered, or nobody waits any more."""
-        self.queued.pop(query, None)
-        self.given.pop(query, None)
+def _in_order(found: Sequence[str], servers: Sequence[str]) -> bool:
+    """Whether c-ares has its servers in the order given: those that failed come last."""
+    expected = [server.rpartition(":")[0] for server in servers]  # as aiodns gives them
+    return list(found) == expected and len(set(expected)) == len(expected)
 
 
-class _Line:
-    """A channel, and how many of its queries somebody waits for."""
-
-    __slots__ = ("abandoned", "channel", "ending", "retired", "waited")
-
-    def __init__(self, channel: cares.Channel) -> None:
-        self.channel = channel
-        self.waited = 0
-        self.abandoned = 0
-        self.retired = False
-        self.ending = False
-
-
-class _Query:
-    """One question, and who waits for its outcome."""
-
-    __slots__ = ("asked", "bare", "family", "line", "name", "outcome", "waiters")
-
-    def __init__(self, name: str, bare: str, family: int) -> None:
-        self.name = name
-        self.bare = bare
-        self.family = family
-        self.asked = monotonic()
-        self.line: _Line | None = None
-        self.outcome: Answer | Failure | None = None
-        self.waiters: set[Future[None]] = set()
-
-    def land(self, outcome: Answer | Failure) -> None:
-        self.outcome = outcome
-        for waiter in self.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+def _answered(
+    queries: weakref.ref[Queries],
+    channel: weakref.ref[_Channel],
+    query: _Query,
+    future: Future[Any],
+) -> None:
+    exc = None if future.cancelled() else future.exception()
+    alive, of_family = queries(), channel()
+    if alive is None or of_family is None:
+        return
+    of_family.told(query)
+    outcome: Answer | Status | OSError
+    if future.cancelled():
+        outcome = Status.SILENT
+    elif exc is not None:
+        number = exc.args[0] if exc.args and isinstance(exc.args[0], int) else None
+        outcome = _STATUS_OF.get(number, Status.SILENT)
+        if number == ares.ARES_ENOMEM:
+            outcome = not_resolved(socket.EAI_MEMORY, "no memory", query.name, query.family)
+    else:
+        outcome = read(query.name, query.family, future.result().answer)
+    alive.landed(query, outcome)
 
 
-class _Keeper:
-    """Closes the queries when the running loop shuts its asynchronous generators down."""
-
-    def __init__(self, queries: Queries) -> None:
-        self._generator = self._keep(weakref.ref(queries))
-        # A generator keeps the hook that finalizes it, and by that the loop: this one needs none.
-        finalizer = sys.get_asyncgen_hooks().finalizer
-        sys.set_asyncgen_hooks(finalizer=None)
-        try:
-            with suppress(StopIteration):  # it has yielded, and the loop knows of it
-                self._generator.__anext__().__await__().send(None)
-        finally:
-            sys.set_asyncgen_hooks(finalizer=finalizer)
-
-    @staticmethod
-    async def _keep(queries: weakref.ref[Queries]) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            alive = queries()
-            if alive is not None:
-                alive.close()
-
-    def close(self) -> None:
-        """End the generator, which awaits nothing; unless it is what calls this."""
-        with suppress(StopIteration, RuntimeError):
-            self._generator.aclose().__await__().send(None)
-
-
-def _answer(query: _Query, result: Any, *, at_once: bool) -> Answer | Failure:
-    # c-ares takes every address that a server sends, asked for or not.
-    nodes = [node for node in result.nodes if node.family == query.family]
-    if not nodes:
-        return Failure(cares.errors.ARES_ENODATA)
-    addresses = dict.fromkeys([_text(node.addr) for node in nodes])
-    ttl = max(0, min([entry.ttl for entry in (*nodes, *result.cnames)]))
-    source = "dns"
-    if at_once:  # without a packet; c-ares does not cache what has no time to live
-        source = "cache" if ttl else "hosts"
-    return Answer(
-        tuple(addresses),
-        None if source == "hosts" else float(ttl),
-        str(result.cnames[-1].name) if result.cnames else None,
-        source,
-        monotonic() - query.asked,
+_STATUS_OF = {
+    getattr(ares, f"ARES_{name}"): status
+    for names, status in (
+        ("ENOTFOUND EBADNAME EBADQUERY EBADSTR ENONAME", Status.NO_NAME),
+        ("ENODATA", Status.NO_DATA),
+        ("ESERVFAIL", Status.SERVER_FAILED),
+        ("EREFUSED ENOTIMP", Status.REFUSED),
+        ("EFORMERR", Status.FORMAT_ERROR),
+        ("EBADRESP", Status.MALFORMED),
+        # All others are SILENT: ETIMEOUT, ECONNREFUSED, EOF, ...
     )
+    for name in names.split()
+}
 
 
-def _text(address: tuple[Any, ...]) -> str:
-    text: str = address[0].decode("ascii")
-    return f"{text}%{address[3]}" if len(address) > 3 and address[3] else text
+# aiodns -------------------------------------------------------------------------------------------
 
 
-class Failure:
-    """Why there is no answer: a status of c-ares."""
+class _QuietLoop:
+    """The loop as a ``DNSResolver`` sees it.
 
-    __slots__ = ("status",)
+    c-ares calls from a thread of its own.  Its answers go through the mailbox, which wakes the
+    loop once for many, and says nothing if it was closed.
+    """
 
-    def __init__(self, status: int) -> None:
-        self.status = status
+    def __init__(self, loop: AbstractEventLoop, mailbox: Mailbox) -> None:
+        self._loop = weakref.ref(loop)
+        self.call_soon_threadsafe = mailbox.put
+
+    def __getattr__(self, name: str) -> Any:
+        loop = self._loop()
+        if loop is None or (loop.is_closed() and name.startswith("remove_")):
+            return _nothing  # the loop's descriptors and timers are gone with it
+        return getattr(loop, name)
+
+
+def _nothing(*_: object) -> None:
+    pass
+
+
+def _make(loop: _QuietLoop, settings: Settings) -> Any:
+    check_descriptors()
+    _making.quiet = True
+    try:
+        return aiodns.DNSResolver(
+            list(settings.servers),
+            loop,
+            timeout=settings.first_try,
+            tries=TRIES,
+            rotate=settings.rotate,
+            flags=pycares.ARES_FLAG_USEVC | pycares.ARES_FLAG_EDNS if settings.tcp else None,
+        )
+    except pycares.AresError as exc:
+        check_descriptors()
+        raise socket.gaierror(socket.EAI_MEMORY, str(exc)) from None
+    finally:
+        _making.quiet = False
+
+
+def _close(resolver: Any) -> None:
+    with suppress(StopIteration):  # it awaits nothing
+        resolver.close().send(None)
+
+
+_making = threading.local()
+
+
+def _is_loud(_: logging.LogRecord) -> bool:
+    # Without a free inotify instance aiodns warns, and works all the same.
+    return not getattr(_making, "quiet", False)
+
+
+logging.getLogger("aiodns").addFilter(_is_loud)
+
+
+class _ShutdownThread:
+    """The thread by which pycares destroys channels: a forked child must start its own."""
+
+    def renew(self) -> None:
+        # It has no public name (pycares#239).
+        former = getattr(pycares, "_shutdown_manager", None)
+        if former is not None:
+            pycares._shutdown_manager = type(former)()
+
+
+_shutdown_thread = _ShutdownThread()
+renew_in_child(_shutdown_thread)

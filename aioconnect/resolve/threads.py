@@ -9,9 +9,11 @@ and it cannot be interrupted.  So it runs in threads.  Not in the loop's default
 - hung look-ups would take the program's own workers, and busy workers would delay names;
 - look-ups that nobody waits for any more would stay in its queue.
 
-Here each family may hold only a part of the threads, so that AAAA queries that a name server
-drops can't starve A; the same question asked by many is one look-up; and a look-up whose last
-asker has left before its turn is never made.  Threads are made when needed and end when idle.
+Here the same question asked by many is one look-up, and a look-up whose last asker has left
+before its turn is never made.  Threads are made when needed and end when idle.
+
+**Names that hang don't keep good ones out.**  A look-up that has run for ``PROMPT`` seconds hangs,
+and no longer counts against the number of threads; up to ``MOST_HUNG`` may.
 
 Nothing here needs a loop: the blocking driver uses it too.
 
@@ -20,57 +22,71 @@ Source: getaddrinfo(3); resolv.conf(5) for the time a silent server takes (timeo
 
 from __future__ import annotations
 
-import codecs
 import errno
 import logging
 import os
 import socket
 import threading
 from collections import OrderedDict
-from functools import partial
 from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .base import EAI_NODATA, Answer, again, check_name, failure, not_resolved
-from .fork import renew_in_child
+from .answers import again, failure, not_resolved
+from .background import ALARMS, LOOP
+from .per_loop import renew_in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
+    from ..errors import ConnectError
     from .base import Put, Resolver
 
-    Done = Callable[[Answer | BaseException], None]
 
-__all__ = ["SHARED", "Lookups", "Ticket", "getaddrinfo", "submit", "submit_name"]
+__all__ = [
+    "SHARED",
+    "Lookups",
+    "Ticket",
+    "check_descriptors",
+    "submit_name",
+]
 
 logger = logging.getLogger("aioconnect.resolve")
 
-codecs.lookup("idna")  # or getaddrinfo would import it later, when perhaps no descriptor is left
-
 THREADS = 2 * min(16, (os.cpu_count() or 1) + 4)
-"""Two families ask, each with about as many threads as a default executor has; at most 32."""
+"""Threads that don't hang: twice as many as a default executor has; at most 32."""
 
-RESERVED = THREADS // 4
+PROMPT = 1.0
+MOST_HUNG = 256
 IDLE = 5.0
+
+
+# The threads --------------------------------------------------------------------------------------
 
 
 class Lookups:
     """Look-ups in a few daemon threads.
 
     Args:
-        threads: how many there are at most.
-        reserved: how many of them each family leaves to the others.
+        threads: how many there are at most, besides those that hang.
+        prompt: seconds after which a look-up hangs.
+        most_hung: how many may hang, in threads beyond ``threads``.
         idle: seconds without work after which a thread ends.
     """
 
     def __init__(
-        self, threads: int = THREADS, *, reserved: int = RESERVED, idle: float = IDLE
+        self,
+        threads: int = THREADS,
+        *,
+        prompt: float = PROMPT,
+        most_hung: int = MOST_HUNG,
+        idle: float = IDLE,
     ) -> None:
-        if not 0 <= reserved < threads:
-            raise ValueError("reserved must leave at least one thread")
+        if threads < 1:
+            raise ValueError("there must be at least one thread")
         self._most = threads
-        self._most_of_family = threads - reserved
+        self._prompt = prompt
+        self._most_hung = most_hung
         self._patience = idle
         self._names = count(1)
         self.renew()
@@ -80,41 +96,44 @@ class Lookups:
         """Begin anew, without threads and without work: what a forked child does."""
         self._lock = threading.Lock()
         self._jobs: dict[Hashable, _Job] = {}
-        self._queued: dict[int, OrderedDict[Hashable, _Job]] = {}  # by family, the oldest first
-        self._running: dict[int, int] = {}  # by family
+        self._queued: OrderedDict[Hashable, _Job] = OrderedDict()  # the oldest first
+        self._running: OrderedDict[_Job, None] = OrderedDict()  # that don't hang, the oldest first
+        self._hung: set[_Job] = set()
         self._idle: list[_Worker] = []
         self._threads = 0
+        self._alarmed = False
 
-    def submit(self, name: str, family: int, done: Done, flags: int = 0) -> Ticket:
-        """Look up ``name`` by getaddrinfo.
+    def call(
+        self,
+        key: Hashable,
+        name: str,
+        family: int,
+        ask: Callable[[], Any],
+        done: Callable[[Any], None],
+    ) -> Ticket:
+        """Call something in a thread, once for all who ask with the same key meanwhile.
 
         Args:
-            name: a host name in ASCII.
-            family: ``socket.AF_INET`` or ``socket.AF_INET6``.
-            done: called once with the :class:`Answer` or the exception, from a thread of ours;
-                not after the ticket was cancelled, unless it was about to be called just then.
-            flags: ``socket.AI_*``.
+            key: of the question.
+            name: what is looked up, for errors.
+            family: what it is looked up for, for errors.
+            ask: blocks; what it returns, or raises, is the outcome.
+            done: called once with the outcome, from a thread of ours; not after the ticket was
+                cancelled, unless it was about to be called just then.
 
         Returns:
             What the asker can leave by.
         """
-        ask = partial(getaddrinfo, name, family, flags)
-        return self.call((name, family, flags), name, family, ask, done)
-
-    def call(
-        self, key: Hashable, name: str, family: int, ask: Callable[[], Answer], done: Done
-    ) -> Ticket:
-        """Call ``ask`` in a thread, once for all who ask with the same ``key`` meanwhile."""
-        to_start = None
         with self._lock:
             job = self._jobs.get(key)
+            to_start: list[_Job] = []
             if job is None:
-                job = self._jobs[key] = _Job(key, name, family, ask)
-                to_start = self._dispatch(job)
+                job = self._jobs[key] = self._queued[key] = _Job(key, name, family, ask)
+                to_start = self._dispatch()
             ticket = Ticket(self, job, done)
             job.tickets.add(ticket)
-        if to_start is not None:
-            self._start(to_start)
+        for each in to_start:
+            self._start(each)
         return ticket
 
     def leave(self, ticket: Ticket) -> None:
@@ -122,45 +141,69 @@ class Lookups:
         with self._lock:
             job = ticket.job
             job.tickets.discard(ticket)
-            queue = self._queued.get(job.family)
-            if queue and not job.tickets and queue.pop(job.key, None) is not None:
+            if not job.tickets and self._queued.pop(job.key, None) is not None:
                 del self._jobs[job.key]
+
+    def lacking(self, name: str) -> ConnectError | None:
+        """Return what this host lacks if a look-up of the name waits for a thread."""
+        with self._lock:
+            for job in self._queued.values():
+                if job.name == name:
+                    return self._no_thread(job)
+        return None
+
+    def _no_thread(self, job: _Job) -> ConnectError:
+        said = f"{len(self._hung)} look-ups hang, and no thread is left"
+        return not_resolved(socket.EAI_MEMORY, said, job.name, job.family, monotonic() - job.asked)
 
     # The following are called with the lock held -------------------------------------------------
 
-    def _dispatch(self, job: _Job) -> _Job | None:
-        """Give the job to an idle thread or queue it; return it if a thread must be started."""
-        if self._running.get(job.family, 0) < self._most_of_family:
+    def _dispatch(self) -> list[_Job]:
+        """Give queued jobs to idle threads; return those for which a thread must be started."""
+        to_start = []
+        while (job := self._next()) is not None:
             if self._idle:
-                self._hand_over(self._take(job))
-                return None
-            if self._threads < self._most:
+                self._hand_over(job)
+            else:
                 self._threads += 1
-                return self._take(job)
-        self._queued.setdefault(job.family, OrderedDict())[job.key] = job
-        return None
+                to_start.append(job)
+        if not self._alarmed and self._queued and self._running:
+            oldest = next(iter(self._running))
+            self._alarmed = True
+            # Not at once: if as many hang as may, the oldest of these has hung for long.
+            soonest = monotonic() + self._prompt / 4
+            ALARMS.set(max(oldest.began + self._prompt, soonest), self._look_again)
+        return to_start
 
     def _hand_over(self, job: _Job) -> None:
-        worker = self._idle.pop()  # the last one that became idle, so that the others may end
+        worker = self._idle.pop()  # the last to become idle, so that the others may end
         worker.job = job
         worker.wake.release()
 
-    def _take(self, job: _Job) -> _Job:
-        self._running[job.family] = self._running.get(job.family, 0) + 1
+    def _next(self) -> _Job | None:
+        """Take the oldest job, if one more may run."""
+        if not self._queued:
+            return None
+        self._count_hung()
+        if len(self._running) >= self._most:
+            return None
+        _, job = self._queued.popitem(last=False)
+        self._running[job] = None
+        job.began = monotonic()
         return job
 
-    def _next(self) -> _Job | None:
-        """Take the oldest job whose family may have one more thread."""
-        oldest: _Job | None = None
-        for family, queue in self._queued.items():
-            if queue and self._running.get(family, 0) < self._most_of_family:
-                job = next(iter(queue.values()))
-                if oldest is None or job.number < oldest.number:
-                    oldest = job
-        if oldest is not None:
-            del self._queued[oldest.family][oldest.key]
-            self._take(oldest)
-        return oldest
+    def _count_hung(self) -> None:
+        late = monotonic() - self._prompt
+        while self._running and len(self._hung) < self._most_hung:
+            job = next(iter(self._running))
+            if job.began > late:
+                break
+            del self._running[job]
+            self._hung.add(job)
+
+    def _ended(self, job: _Job) -> None:
+        self._hung.discard(job)
+        self._running.pop(job, None)
 
     def _land(self, job: _Job) -> list[Ticket]:
         """Take the job off the list; return who waits for it."""
@@ -170,6 +213,22 @@ class Lookups:
         return tickets
 
     # The threads ---------------------------------------------------------------------------------
+
+    def _look_again(self) -> None:
+        """Start what may start since look-ups hang that did not before."""
+        failed: list[tuple[_Job, list[Ticket]]] = []
+        with self._lock:
+            self._alarmed = False
+            to_start = self._dispatch()
+            if len(self._hung) >= self._most_hung:
+                late = monotonic() - self._prompt
+                for job in [job for job in self._queued.values() if job.asked <= late]:
+                    del self._queued[job.key]
+                    failed.append((job, self._land(job)))
+        for job, tickets in failed:
+            _tell(job, tickets, self._no_thread(job))
+        for job in to_start:
+            self._start(job)
 
     def _start(self, job: _Job) -> None:
         # Outside the lock: start() waits until the thread runs.
@@ -184,13 +243,13 @@ class Lookups:
         except RuntimeError as exc:  # RLIMIT_NPROC, or no memory for its stack
             with self._lock:
                 self._threads -= 1
-                self._running[job.family] -= 1
-                self._queued.setdefault(job.family, OrderedDict())[job.key] = job
+                self._ended(job)
+                self._queued[job.key] = job
                 if self._idle and (waiting := self._next()) is not None:
                     self._hand_over(waiting)
                 if self._threads:
                     return  # one of them will come to it
-                stranded = [job for queue in self._queued.values() for job in queue.values()]
+                stranded = list(self._queued.values())
                 self._queued.clear()
                 told = [(job, self._land(job)) for job in stranded]
             for job, tickets in told:
@@ -203,7 +262,7 @@ class Lookups:
             outcome = job.run()
             with self._lock:
                 tickets = self._land(job)
-                self._running[job.family] -= 1
+                self._ended(job)
                 following = self._next()
                 if following is None:
                     self._idle.append(worker)
@@ -224,7 +283,7 @@ class Lookups:
         return job
 
 
-def _tell(job: _Job, tickets: list[Ticket], outcome: Answer | BaseException) -> None:
+def _tell(job: _Job, tickets: list[Ticket], outcome: Any) -> None:
     for number, ticket in enumerate(tickets):
         if number and isinstance(outcome, BaseException):
             outcome = again(outcome)
@@ -239,7 +298,7 @@ class Ticket:
 
     __slots__ = ("_lookups", "done", "job")
 
-    def __init__(self, lookups: Lookups, job: _Job, done: Done) -> None:
+    def __init__(self, lookups: Lookups, job: _Job, done: Callable[[Any], None]) -> None:
         self._lookups = lookups
         self.job = job
         self.done = done
@@ -250,7 +309,7 @@ class Ticket:
 
 
 class _NoTicket:
-    """The ticket of an answer that was there at once."""
+    """The ticket of a search that has ended."""
 
     def cancel(self) -> None:
         """Do nothing."""
@@ -262,29 +321,25 @@ NO_TICKET = _NoTicket()
 class _Job:
     """One look-up, and who waits for it."""
 
-    __slots__ = ("ask", "asked", "family", "key", "name", "number", "tickets")
+    __slots__ = ("ask", "asked", "began", "family", "key", "name", "tickets")
 
-    _numbers = count()
-
-    def __init__(self, key: Hashable, name: str, family: int, ask: Callable[[], Answer]) -> None:
+    def __init__(self, key: Hashable, name: str, family: int, ask: Callable[[], Any]) -> None:
         self.key = key
         self.name = name
         self.family = family
         self.ask = ask
-        self.asked = monotonic()
-        self.number = next(self._numbers)
+        self.asked = self.began = monotonic()
         self.tickets: set[Ticket] = set()
 
-    def run(self) -> Answer | BaseException:
+    def run(self) -> Any:
         try:
-            answer = self.ask()
+            return self.ask()
         except OSError as exc:
             error = failure(exc, self.name, self.family, monotonic() - self.asked)
             error.__traceback__ = None
             return error
-        except BaseException as exc:  # a caller's own resolver: it comes out unchanged
+        except BaseException as exc:
             return exc
-        return answer
 
 
 class _Worker:
@@ -298,42 +353,8 @@ class _Worker:
         self.wake.acquire()
 
 
-def getaddrinfo(name: str, family: int, flags: int = 0) -> Answer:
-    """Ask libc, in this thread.
-
-    Raises:
-        OSError: no address: ``socket.gaierror``; or there was no descriptor to ask with.
-    """
-    started = monotonic()
-    check_name(name)
-    # For IPv4 alone without AI_CANONNAME glibc takes an old path of its own, on which a silent or
-    # failing name server becomes "no such name" as soon as there is a search domain.
-    flags |= socket.AI_CANONNAME
-    try:
-        infos = socket.getaddrinfo(name, None, family, socket.SOCK_STREAM, 0, flags)
-    except UnicodeError as exc:  # the idna codec: a label is empty or too long
-        raise socket.gaierror(socket.EAI_NONAME, str(exc)) from None
-    except socket.gaierror:
-        _check_descriptors()
-        raise
-    # A library that replaces socket.getaddrinfo may answer with both families.
-    addresses = tuple(dict.fromkeys(_text(info[4]) for info in infos if info[0] == family))
-    if not addresses:
-        raise socket.gaierror(EAI_NODATA, "No address associated with hostname")
-    canonical = infos[0][3]
-    if canonical.lower() == name.lower().removesuffix("."):
-        canonical = ""
-    return Answer(addresses, None, canonical or None, "system", monotonic() - started)
-
-
-def _text(address: tuple[Any, ...]) -> str:
-    # The scope as a number: what a socket address takes, without asking for the interface's name.
-    text = str(address[0])
-    return f"{text}%{address[3]}" if len(address) > 3 and address[3] and "%" not in text else text
-
-
-def _check_descriptors() -> None:
-    """Raise EMFILE or ENFILE if that may be why: libc then blames the name or its server."""
+def check_descriptors() -> None:
+    """Raise EMFILE or ENFILE if that may be why: resolvers then blame the name or its server."""
     try:
         os.close(os.open("/", os.O_RDONLY | os.O_CLOEXEC))
     except OSError as exc:
@@ -343,32 +364,6 @@ def _check_descriptors() -> None:
 
 SHARED = Lookups()
 """The threads of the whole process; there are none before the first look-up."""
-
-
-def submit(resolver: Resolver, name: str, family: int, done: Done) -> Any:
-    """Look a name up for a program without a loop.
-
-    Args:
-        resolver: its own ``submit`` is used if it has one; else its coroutine runs on a loop of
-            its own, in one of the shared threads.
-        name: a host name in ASCII.
-        family: ``socket.AF_INET`` or ``socket.AF_INET6``.
-        done: called once with the :class:`Answer` or the exception, from any thread.
-
-    Returns:
-        A ticket whose ``cancel()`` says that nobody waits any more.
-    """
-    own: Callable[[str, int, Done], Any] | None = getattr(resolver, "submit", None)
-    if own is not None:
-        return own(name, family, done)
-    ask = partial(_run, resolver, name, family)
-    return SHARED.call((id(resolver), name, family), name, family, ask, done)
-
-
-def _run(resolver: Resolver, name: str, family: int) -> Answer:
-    import asyncio
-
-    return asyncio.run(resolver.lookup(name, family))
 
 
 def submit_name(resolver: Resolver, name: str, families: Sequence[int], put: Put) -> Any:
@@ -389,6 +384,4 @@ def submit_name(resolver: Resolver, name: str, families: Sequence[int], put: Put
     own: Callable[[str, Sequence[int], Put], Any] | None = getattr(resolver, "submit_name", None)
     if own is not None:
         return own(name, families, put)
-    from .loop_thread import SHARED as LOOP
-
     return LOOP.submit(resolver, name, families, put)

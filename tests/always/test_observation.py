@@ -90,14 +90,14 @@ async def test_events_tell_of_look_ups() -> None:
     assert [type(event).__name__ for event in seen] == [
         "LookupStarted",
         "LookupStarted",
-        "LookupSucceeded",
         "LookupFailed",
+        "LookupSucceeded",
         "AttemptStarted",
         "Connected",
     ]
     six, four = socket.AF_INET6, socket.AF_INET
-    assert [event.family for event in seen[:4]] == [six, four, four, six]
-    succeeded, failed = seen[2:4]
+    assert [event.family for event in seen[:4]] == [six, four, six, four]
+    failed, succeeded = seen[2:4]
     assert isinstance(failed.error, socket.gaierror)
     assert (succeeded.addresses, succeeded.source, succeeded.duration) == (
         ("127.0.0.1",),

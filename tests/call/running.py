@@ -21,7 +21,7 @@ from ..support.virtual import VirtualDriver, World, address, letter
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aioconnect.stages import Stage
+    from aioconnect.stages import StageSpec
 
 EVERYTHING = retry.on(ConnectError) & retry.constant(0.5)
 """A policy that goes on after whatever can be helped."""
@@ -73,7 +73,7 @@ def run(
     seed: int = 1,
     leave: float = inf,
     observed: bool = True,
-    stages: Sequence[Stage] = (),
+    stages: Sequence[StageSpec] = (),
     held: tuple[float, float] | None = None,
     timers_first: bool = False,
     **options: Any,
@@ -118,7 +118,7 @@ def run(
         assert not world.watched, "a socket is watched that nobody waits for"
     result = call.result
     left = [] if result is None or stages else [result]
-    assert world.open == left, "a socket was left open"
+    assert (result is not None and stages) or world.open == left, "a socket was left open"
     won = None if result is None else call.won
     error = None if call.error is None else call.take_error()
     for sock in left:

@@ -125,7 +125,7 @@ class Server:
     def __post_init__(self) -> None:
         self._udp, self._listener = self._bound()
         self.port = self._udp.getsockname()[1]
-        self._stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._stranger = socket.socket(self._udp.family, socket.SOCK_DGRAM)
         self._stranger.bind((self.host, 0))
         self._wake, self._woken = socket.socketpair()
         self._selector = selectors.DefaultSelector()
@@ -142,11 +142,13 @@ class Server:
     def _bound(self) -> tuple[socket.socket, socket.socket]:
         """Return a UDP and a TCP socket on the same port, which may take some tries to find."""
         for tries in itertools.count(1):
-            udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+            udp = socket.socket(family, socket.SOCK_DGRAM)
             try:
                 udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
                 udp.bind((self.host, self.port))
-                return udp, socket.create_server(udp.getsockname(), backlog=64)
+                address = udp.getsockname()[:2]
+                return udp, socket.create_server(address, family=family, backlog=64)
             except OSError:
                 udp.close()
                 if tries == 50:

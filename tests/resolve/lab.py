@@ -8,29 +8,37 @@ lines of JSON.  ``Lab`` is the outer side, ``python -m tests.resolve.lab`` the i
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from aioconnect.resolve import AiodnsResolver, Cache, SystemResolver
+from aioconnect.resolve import AiodnsResolver, Cache, SystemResolver, rfc6724
+from aioconnect.resolve.base import lookup_name
+from aioconnect.resolve.known import Hosts
 
 from ..support import children
 from ..support.children import PATIENCE, ROOT, started
 from ..support.loops import LOOPS
 from ..support.needs import need
-from .behaviours import script
+from .behaviours import BEHAVIOURS, script
 from .dns import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from .dns import HangUp, Question, Send
+
+V4, V6 = int(socket.AF_INET), int(socket.AF_INET6)
 
 INNER = ["unshare", "-m", "-n", sys.executable, "-m", "tests.resolve.lab"]
 
@@ -48,6 +56,7 @@ FILES = {
     "hosts": HOSTS,
     "nsswitch.conf": "hosts: files dns\n",
     "gai.conf": "",
+    "host.conf": "multi on\n",
 }
 
 
@@ -166,6 +175,25 @@ def look_up(loop: str, asks: list[dict[str, Any]], timeout: float = 20.0) -> lis
 
 
 @function
+def search(loop: str, resolver: str, name: str, families: list[int]) -> list[Any]:
+    """Search for a name; return family, addresses, seconds of each answer, or what was raised."""
+
+    async def look() -> list[Any]:
+        began, found = time.monotonic(), []
+        asked = RESOLVERS[resolver]()
+        try:
+            async for answer in lookup_name(asked, name, families):
+                took = time.monotonic() - began
+                found.append([answer.family, list(answer.addresses), took])
+        except OSError as exc:
+            found.append([getattr(exc, "code", ""), str(exc), time.monotonic() - began])
+        return found
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        return runner.run(look())
+
+
+@function
 def interrupted(script: str) -> list[Any]:
     """Run a program here, press Ctrl-C when it says so; return seconds and what it said."""
     with started(
@@ -185,10 +213,78 @@ def interrupted(script: str) -> list[Any]:
 
 
 @function
-def run(script: str) -> str:
+def run(script: str, env: dict[str, str] | None = None) -> str:
     """Run a program here; return what it said."""
-    done = children.run([sys.executable, "-c", script], cwd=ROOT)
+    done = children.run([sys.executable, "-c", script], cwd=ROOT, env=env)
     return done.stdout + done.stderr
+
+
+@function
+def peek(resolver: str, name: str) -> list[list[str]] | None:
+    """Return the addresses of each family that are known without asking."""
+    time.sleep(0.1)  # a file that has just changed is not kept
+    answers = RESOLVERS[resolver]().peek_name(name, (V6, V4))
+    return None if answers is None else [list(answer.addresses) for answer in answers]
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Run the block with no descriptor free."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@function
+def precedence(address: str, lacking: bool = False) -> int | str | None:
+    """Return the precedence of an address in this host's table, or the errno's name."""
+    value = rfc6724.number(socket.AF_INET6, address)
+    with no_descriptor_left() if lacking else nullcontext():
+        try:
+            return rfc6724.system().precedence(value)
+        except OSError as exc:
+            return errno.errorcode[exc.errno or 0]
+
+
+@function
+def compare_hosts(texts: list[str]) -> list[str]:
+    """Return where our reading of hosts files differs from libc's."""
+    wrong = []
+    for text in texts:
+        write("hosts", text)
+        ours = Hosts(text.encode())
+        for name in ("a", "b.test", "B.TEST", "b.test.", "c", "d", "e", "a.b"):
+            for families in ((V6, V4), (V6,), (V4,)):
+                family = 0 if len(families) == 2 else families[0]
+                try:
+                    infos = socket.getaddrinfo(name, 80, family, socket.SOCK_STREAM)
+                except OSError:
+                    infos = []
+                libc = {info[4][0] for info in infos}
+                found = {a for each in ours.answers(name, families) or () for a in each.addresses}
+                if found != libc:
+                    wrong.append(f"{text!r}: {name!r}, {family}: {found}, libc has {libc}")
+    return wrong
+
+
+@function
+def misbehave(label: str) -> None:
+    """Have the scripted server do what this label says for every name that has it second."""
+    _second[:] = [label] if label else []
+
+
+_second: list[str] = []
+
+
+def by_second_label(question: Question) -> Iterator[Send | HangUp]:
+    """Answer as the second label says, if the test asked for that."""
+    labels = question.name.lower().split(".")
+    if _second and labels[1:2] == _second:
+        return BEHAVIOURS[_second[0]](question)
+    return script(question)
 
 
 _server: list[Server] = []
@@ -256,7 +352,7 @@ def main() -> None:
             do(f"mount --bind {path} /etc/{name}")
             stack.callback(do, f"umount -l /etc/{name}")
         if sys.argv[1] == "scripted":
-            _server.append(stack.enter_context(Server(script, port=53)))
+            _server.append(stack.enter_context(Server(by_second_label, port=53)))
         else:
             stack.enter_context(dnsmasq())
         for line in sys.stdin:

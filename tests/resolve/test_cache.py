@@ -14,12 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aioconnect import errors
-from aioconnect.resolve import Answer, Cache, StaticResolver, cache, threads
+from aioconnect.resolve import Answer, Cache, StaticResolver, answers, base, cache, threads
 
 from ..support.loops import LOOPS
 from .test_threads import V4, V6, Heard
 
-NONAME, AGAIN = socket.EAI_NONAME, socket.EAI_AGAIN
+NONAME, AGAIN, NODATA = socket.EAI_NONAME, socket.EAI_AGAIN, answers.EAI_NODATA
+FAMILIES = answers.FAMILIES
 
 
 class Clock:
@@ -49,6 +50,8 @@ class Upstream:
         self.forgotten: list[str] = []
         self.ttl = ttl
         self.error: BaseException | None = None
+        self.errors: dict[int, BaseException] = {}
+        self.ttls: dict[int, float] = {}
         self.gate: asyncio.Event | None = None
         self.closed = False
 
@@ -63,9 +66,12 @@ class Upstream:
         except asyncio.CancelledError:
             self.ended.append("cancelled")
             raise
-        if self.error is not None:
-            raise self.error
-        return Answer((f"10.0.0.{number}",), self.ttl, "canonical.test", "dns", 0.1)
+        error = self.errors.get(family, self.error)
+        if error is not None:
+            raise error
+        text = f"fd00::{number:x}" if family == V6 else f"10.0.{number >> 8}.{number & 255}"
+        ttl = self.ttls.get(family, self.ttl)
+        return Answer((text,), ttl, "canonical.test", "dns", 0.1)
 
     def forget(self, name: str) -> None:
         """Note it."""
@@ -78,6 +84,17 @@ class Upstream:
 
 def failure(number: int) -> socket.gaierror:
     return socket.gaierror(number, "said so")
+
+
+def peek(kept: Cache, name: str, family: int) -> Answer | None:
+    answers = kept.peek_name(name, (family,))
+    return None if answers is None else answers[0]
+
+
+async def whole(
+    kept: Cache, name: str = "a.test", families: tuple[int, ...] = FAMILIES
+) -> list[tuple[str, ...]]:
+    return [answer.addresses async for answer in kept.lookup_name(name, families)]
 
 
 async def addresses(kept: Cache, name: str = "a.test", family: int = V4) -> tuple[str, ...]:
@@ -138,12 +155,12 @@ async def test_ttl_zero_is_not_kept(options: dict[str, float], clock: Clock) -> 
     upstream.ttl = None if options else 0
     for _ in range(3):
         await addresses(kept)
-        assert kept.peek("a.test", V4) is None
+        assert peek(kept, "a.test", V4) is None
     assert len(upstream.asked) == 4
     assert len(kept) == 0
 
 
-@pytest.mark.parametrize("number", [NONAME, cache.EAI_NODATA])
+@pytest.mark.parametrize("number", [NONAME, answers.EAI_NODATA])
 async def test_that_there_is_none_is_kept_for_a_moment(number: int, clock: Clock) -> None:
     """The same error, built anew for each, and for each family by itself."""
     upstream = Upstream()
@@ -154,12 +171,12 @@ async def test_that_there_is_none_is_kept_for_a_moment(number: int, clock: Clock
         with pytest.raises(errors.NameNotResolved) as info:
             await kept.lookup("a.test", V4)
         assert info.value.errno == number
-        assert kept.peek("a.test", V4) is None
+        assert peek(kept, "a.test", V4) is None
         seen.append(info.value)
     assert len({id(error) for error in seen}) == 3
     assert len(upstream.asked) == 1
     upstream.error = None
-    assert await addresses(kept, family=V6) == ("10.0.0.2",)
+    assert await addresses(kept, family=V6) == ("fd00::2",)
     clock.now += 3
     assert await addresses(kept) == ("10.0.0.3",)
 
@@ -177,6 +194,125 @@ async def test_that_asking_failed_is_not_kept(error: OSError, clock: Clock) -> N
     assert len(kept) == 0
 
 
+# A name is kept whole ---------------------------------------------------------------------------
+
+
+async def test_both_families_are_kept_together(clock: Clock) -> None:
+    """As they were found, in libc's order if it has sorted them."""
+    upstream = Upstream()
+    kept = Cache(upstream)
+    assert await whole(kept) == [("fd00::1",), ("10.0.0.2",)]
+    answers = kept.peek_name("A.test", FAMILIES)
+    assert answers is not None
+    assert [answer.addresses for answer in answers] == [("fd00::1",), ("10.0.0.2",)]
+    assert await whole(kept) == [("fd00::1",), ("10.0.0.2",)]
+    assert len(upstream.asked) == 2
+    assert kept.peek_name("a.test", (V4,)) is None, "IPv4 alone is another question"
+
+
+async def test_when_the_time_of_one_family_is_up_both_are_asked_anew(clock: Clock) -> None:
+    """Otherwise the families could be of two searches."""
+    upstream = Upstream()
+    upstream.ttls = {V6: 10, V4: 60}
+    kept = Cache(upstream)
+    await whole(kept)
+    clock.now += 9.9
+    assert kept.peek_name("a.test", FAMILIES) is not None
+    clock.now += 0.1
+    assert kept.peek_name("a.test", FAMILIES) is None
+    assert await whole(kept) == [("fd00::3",), ("10.0.0.4",)]
+
+
+@pytest.mark.parametrize("number", [NONAME, NODATA])
+async def test_a_family_that_is_absent_is_kept_as_long_as_the_other(
+    number: int, clock: Clock
+) -> None:
+    """Most names have one family: they are not asked for again every few seconds."""
+    upstream = Upstream(ttl=60)
+    upstream.errors = {V6: failure(number)}
+    kept = Cache(upstream, negative_ttl=3)
+    assert await whole(kept) == [(), ("10.0.0.2",)]
+    clock.now += 59.9
+    answers = kept.peek_name("a.test", FAMILIES)
+    assert answers is not None
+    assert [answer.addresses for answer in answers] == [(), ("10.0.0.2",)]
+
+
+async def test_a_name_of_which_one_family_failed_is_kept_for_a_moment(clock: Clock) -> None:
+    """A name server's trouble with AAAA is not remembered as an absence."""
+    upstream = Upstream(ttl=60)
+    upstream.errors = {V6: failure(AGAIN)}
+    kept = Cache(upstream, negative_ttl=3)
+    assert await whole(kept) == [("10.0.0.2",)]
+    clock.now += 2.9
+    assert kept.peek_name("a.test", FAMILIES) is not None
+    clock.now += 0.1
+    assert kept.peek_name("a.test", FAMILIES) is None
+
+
+async def test_that_a_whole_name_is_absent_is_kept_for_a_moment(clock: Clock) -> None:
+    """What was said of IPv4 alone says nothing of both, and the other way round."""
+    upstream = Upstream()
+    upstream.error = failure(NODATA)
+    kept = Cache(upstream, negative_ttl=3)
+    for _ in range(2):
+        with pytest.raises(errors.NameNotResolved) as info:
+            await whole(kept)
+        assert info.value.code == "no_data"
+    assert len(upstream.asked) == 2
+    clock.now += 3
+    upstream.error = None
+    assert await whole(kept) == [("fd00::3",), ("10.0.0.4",)]
+
+
+async def test_an_answer_is_handed_on_as_it_comes() -> None:
+    """A family that is slow does not hold up the other, whoever waits."""
+    upstream = Upstream()
+    kept = Cache(upstream)
+    slow = asyncio.Event()
+    ask = upstream.lookup
+
+    async def lookup(name: str, family: int, /) -> Answer:
+        if family == V6:
+            await slow.wait()
+        return await ask(name, family)
+
+    upstream.lookup = lookup  # type: ignore[method-assign]
+    first = kept.lookup_name("a.test", FAMILIES)
+    assert (await anext(first)).addresses == ("10.0.0.1",)
+    second = kept.lookup_name("a.test", FAMILIES)
+    assert (await anext(second)).addresses == ("10.0.0.1",)
+    slow.set()
+    for search in (first, second):
+        assert [answer.addresses async for answer in search] == [("fd00::2",)]
+    assert len(upstream.asked) == 2
+
+
+async def test_of_a_thousand_addresses_no_more_are_kept_than_are_of_use() -> None:
+    """A name server's answer may have thousands, for as many names as it likes."""
+
+    class Many:
+        async def lookup(self, name: str, family: int, /) -> Answer:
+            return Answer(tuple(f"10.0.{n >> 8}.{n & 255}" for n in range(1000)))
+
+    kept = Cache(Many())
+    assert len((await kept.lookup("a.test", V4)).addresses) == 1000
+    assert len((await kept.lookup("a.test", V4)).addresses) == cache.MOST_ADDRESSES
+
+
+async def test_what_a_name_waits_for_is_said_through_the_cache() -> None:
+    """A search that waits for a thread is not the target's fault."""
+
+    class Waiting(Upstream):
+        def lacking(self, name: str) -> Any:
+            return base.not_resolved(socket.EAI_MEMORY, "no thread", name, V4)
+
+    lacking = base.lacking(Cache(Waiting()), "a.test")
+    assert lacking is not None
+    assert lacking.help == errors.Help.LOCAL
+    assert base.lacking(Cache(Upstream()), "a.test") is None
+
+
 async def test_case_does_not_matter(clock: Clock) -> None:
     """RFC 4343; a final dot does: it keeps the search domains out."""
     upstream = Upstream()
@@ -192,18 +328,18 @@ async def test_case_does_not_matter(clock: Clock) -> None:
 
 
 async def test_a_forgotten_name_is_asked_for_again(clock: Clock) -> None:
-    """Both families of it, and nothing else; the resolver inside forgets too."""
+    """However it was asked for, and nothing else; the resolver inside forgets too."""
     upstream = Upstream()
     kept = Cache(upstream)
     for name in ("a.test", "b.test"):
-        for family in (V4, V6):
-            await addresses(kept, name, family)
+        for families in ((V4,), (V6,), FAMILIES):
+            await whole(kept, name, families)
     kept.forget("A.test")
-    assert kept.peek("a.test", V4) is None
-    assert kept.peek("a.test", V6) is None
-    assert kept.peek("b.test", V4) is not None
+    for families in ((V4,), (V6,), FAMILIES):
+        assert kept.peek_name("a.test", families) is None
+        assert kept.peek_name("b.test", families) is not None
     assert upstream.forgotten == ["A.test"]
-    assert await addresses(kept) == ("10.0.0.5",)
+    assert await addresses(kept) == ("10.0.0.9",)
 
 
 async def test_that_a_name_is_absent_is_forgotten_too(clock: Clock) -> None:
@@ -231,7 +367,7 @@ async def test_an_answer_on_its_way_counts_as_old_when_forgotten() -> None:
     upstream.gate.set()
     assert (await early).addresses == ("10.0.0.1",)
     assert (await late).addresses == ("10.0.0.2",)
-    answer = kept.peek("a.test", V4)
+    answer = peek(kept, "a.test", V4)
     assert answer is not None
     assert answer.addresses == ("10.0.0.2",)
 
@@ -270,7 +406,7 @@ async def test_it_is_not_wanted_by_default(clock: Clock) -> None:
         await kept.lookup("a.test", V4)
 
 
-@pytest.mark.parametrize("number", [NONAME, cache.EAI_NODATA])
+@pytest.mark.parametrize("number", [NONAME, answers.EAI_NODATA])
 async def test_an_authority_ends_an_old_answer(number: int, clock: Clock) -> None:
     """That the name is gone is an answer, not an error."""
     upstream = Upstream(ttl=60)
@@ -291,7 +427,7 @@ async def test_a_forgotten_answer_still_serves_if_asking_fails(clock: Clock) -> 
     await addresses(kept)
     upstream.error = failure(AGAIN)
     kept.forget("a.test")
-    assert kept.peek("a.test", V4) is None
+    assert peek(kept, "a.test", V4) is None
     assert await addresses(kept) == ("10.0.0.1",)
     clock.now += 10
     with pytest.raises(errors.NameNotResolved):
@@ -307,12 +443,12 @@ async def test_the_least_recently_used_answer_goes_first() -> None:
     kept = Cache(upstream, size=3)
     for name in ("a", "b", "c"):
         await addresses(kept, name)
-    assert kept.peek("a", V4) is not None
+    assert peek(kept, "a", V4) is not None
     await addresses(kept, "b")
     await addresses(kept, "d")
-    assert kept.peek("c", V4) is None
+    assert peek(kept, "c", V4) is None
     for name in ("a", "b", "d"):
-        assert kept.peek(name, V4) is not None
+        assert peek(kept, name, V4) is not None
 
 
 @pytest.mark.slow
@@ -332,7 +468,7 @@ async def test_ten_thousand_names_and_as_many_who_give_up_leave_no_more() -> Non
         await asyncio.sleep(0)
     assert len(kept) == 50
     assert not kept._asking
-    assert not any(kept._flights.values())
+    assert not kept._flights.of(asyncio.get_running_loop())
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -467,7 +603,7 @@ if sys.version_info >= (3, 12):
 async def test_what_the_resolver_inside_has_at_hand_is_at_hand() -> None:
     """A mapping inside a cache answers without a turn of the loop."""
     kept = Cache(StaticResolver({"db": "10.1.1.1"}))
-    answer = kept.peek("db", V4)
+    answer = peek(kept, "db", V4)
     assert answer is not None
     assert answer.source == "static"
     assert (await kept.lookup("db", V4)).addresses == ("10.1.1.1",)
@@ -481,7 +617,7 @@ async def test_closing_closes_the_resolver_inside() -> None:
     await addresses(kept)
     await kept.aclose()
     assert upstream.closed
-    assert kept.peek("a.test", V4) is not None
+    assert peek(kept, "a.test", V4) is not None
 
 
 def test_it_works_without_a_loop(clock: Clock) -> None:
@@ -489,16 +625,17 @@ def test_it_works_without_a_loop(clock: Clock) -> None:
     upstream = Upstream()
     kept = Cache(upstream)
     heard = Heard()
-    threads.submit(kept, "a.test", V4, heard)
-    heard.wait(1)
-    threads.submit(kept, "a.test", V4, heard).cancel()
-    first, second = heard.wait(2)
+    threads.submit_name(kept, "a.test", (V4,), heard)
+    heard.wait(2)
+    threads.submit_name(kept, "a.test", (V4,), heard).cancel()
+    first, end, second, other_end = heard.wait(4)
     assert isinstance(first, Answer)
     assert isinstance(second, Answer)
     assert (first.source, second.source) == ("dns", "cache")
+    assert (end, other_end) == (None, None)
     upstream.error = failure(NONAME)
-    for number in (3, 4):
-        threads.submit(kept, "absent.test", V4, heard)
+    for number in (5, 6):
+        threads.submit_name(kept, "absent.test", (V4,), heard)
         assert isinstance(heard.wait(number)[-1], errors.NameNotResolved)
     assert len(upstream.asked) == 2
 
@@ -518,7 +655,7 @@ def test_loops_share_what_is_kept_and_nothing_else(loop: str) -> None:
 
     for expected in (2, 2):
         with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
-            if not kept.peek("a.test", V4):
+            if not peek(kept, "a.test", V4):
                 runner.run(give_up())
             assert runner.run(addresses(kept)) == (f"10.0.0.{expected}",)
 
@@ -552,7 +689,7 @@ def test_threads_may_use_it_together() -> None:
             if chance.random() < 0.2:
                 kept.forget(name)
             elif chance.random() < 0.5:
-                kept.peek(name, V4)
+                peek(kept, name, V4)
             else:
                 assert (await kept.lookup(name, V4)).addresses
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aioconnect.resolve import threads
+
 from ..support.loops import LOOPS
 from ..support.needs import needs
 from .lab import RESOLV_CONF, Ask, Lab
@@ -40,6 +42,7 @@ def outcomes(lab: Lab, resolver: str, name: str, **options: Any) -> list[dict[st
         (found,) = lab.call("look_up", loop=loop, asks=[asdict(Ask(resolver, name, **options))])
         for outcome in found:
             outcome.pop("took")
+            outcome.pop("text", None)  # it says how long it took
             if outcome.get("ttl"):
                 outcome["ttl"] = round(outcome["ttl"] / 10) * 10
         by_loop.append(found)
@@ -194,7 +197,7 @@ async def main():
     memory, threads = resident(), threading.active_count()
     await give_up(resolver, 5000, 10000)
     gc.collect()
-    print((resident() - memory) >> 20, threading.active_count() - threads, threads <= 18)
+    print((resident() - memory) >> 20, threading.active_count())
     print(asyncio.all_tasks() == {{asyncio.current_task()}})
 
 asyncio.run(main())
@@ -205,12 +208,16 @@ asyncio.run(main())
 def test_ten_thousand_who_give_up_on_a_silent_server_leave_nothing(
     resolver: str, scripted: Lab
 ) -> None:
-    """Memory (to a few MiB) and threads are where they were, the real libc and c-ares at work."""
+    """Memory (to a few MiB) is where it was, the real libc and c-ares at work.
+
+    What libc does not give back is bounded: threads that hang, which count until they do.
+    """
     said = scripted.call("run", script=BOUNDED.format(resolver=resolver))
-    (grown, threads, few), (tasks,) = (line.split() for line in said.splitlines())
-    assert int(grown) <= 4
-    assert int(threads) <= 0
-    assert few == tasks == "True"
+    (grown, running), (tasks,) = (line.split() for line in said.splitlines())
+    assert int(grown) <= 8
+    most = threads.THREADS + threads.MOST_HUNG if resolver == "SystemResolver" else 1
+    assert int(running) <= most + 2, "and the main one, and the one that looks at the time"
+    assert tasks == "True"
 
 
 # The order ----------------------------------------------------------------------------------------

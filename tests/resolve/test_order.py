@@ -12,21 +12,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aioconnect.resolve import Policy, order
-from aioconnect.resolve.policy import number
+from aioconnect.resolve import Answer, PolicyTable, order
+from aioconnect.resolve.rfc6724 import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 V4, V6 = int(socket.AF_INET), int(socket.AF_INET6)
-RFC = Policy()
+RFC = PolicyTable()
 
 
 def family(text: str) -> int:
     return V6 if ":" in text else V4
 
 
-def sort(texts: str, sources: str, policy: Policy = RFC) -> list[str]:
+def sort(texts: str, sources: str, policy: PolicyTable = RFC) -> list[str]:
     """Sort the addresses of ``texts``; ``sources`` has the source of each, ``-`` for none."""
     addresses = texts.split()
     by_address = dict(zip(addresses, sources.split(), strict=True))
@@ -116,13 +116,13 @@ def test_rule(destinations: str, sources: str, result: str | None) -> None:
 
 def test_a_policy_may_prefer_ipv4() -> None:
     """The line that administrators uncomment in gai.conf."""
-    policy = Policy.parse("precedence ::ffff:0:0/96  100\n")
+    policy = PolicyTable.parse("precedence ::ffff:0:0/96  100\n")
     assert sort("2001:db8::1 192.0.2.1", "2001:db8::2 10.0.0.1", policy)[0] == "192.0.2.1"
 
 
 def test_rule_9_moves_ipv6_on_its_own_places_only() -> None:
     """Where a policy makes the families equal, IPv4 stays where it was."""
-    policy = Policy({"::/0": 40}, {"::/0": 1})
+    policy = PolicyTable({"::/0": 40}, {"::/0": 1})
     near, far, source = "2001:db8::1", "3000::1", "2001:db8::9"
     texts = f"192.0.2.2 {far} 192.0.2.1 {near}"
     sources = f"10.0.0.1 {source} 10.0.0.1 {source}"
@@ -132,7 +132,7 @@ def test_rule_9_moves_ipv6_on_its_own_places_only() -> None:
 # A comparator written from the text of the RFC, pair by pair --------------------------------------
 
 
-def compare(policy: Policy, sources: Mapping[str, str | None], a: str, b: str) -> int:
+def compare(policy: PolicyTable, sources: Mapping[str, str | None], a: str, b: str) -> int:
     """Section 6: negative if ``a`` is preferred."""
 
     def prefer(first: bool, second: bool) -> int:
@@ -347,3 +347,104 @@ def test_threads_may_sort_together() -> None:
     for user in users:
         user.join()
     assert not broken
+
+
+# The addresses of a name --------------------------------------------------------------------------
+
+
+def answer(*addresses: str, places: tuple[int, ...] | None = None) -> Answer:
+    return Answer(addresses, family=family(addresses[0]), places=places)
+
+
+def dialled(*answers: Answer, most: int = 32) -> list[str]:
+    found = order.arranged(answers, 80, socket.SOCK_STREAM, most)
+    return [endpoint[4][0] for endpoint in found]
+
+
+def test_what_libc_has_sorted_stays_in_its_order(made: list[tuple[int, str]]) -> None:
+    """It knows what can't be seen from here: deprecated addresses, home addresses, tunnels."""
+    six = answer("2001:db8::1", "2001:db8::2", places=(1, 3))
+    four = answer("10.0.0.1", "10.0.0.2", places=(0, 2))
+    assert dialled(six, four) == ["10.0.0.1", "2001:db8::1", "10.0.0.2", "2001:db8::2"]
+    assert dialled(six) == ["2001:db8::1", "2001:db8::2"]
+    assert made == []
+
+
+def test_what_libc_has_not_sorted_as_a_whole_is_sorted_here() -> None:
+    """One family came earlier than libc's answer, or from a name server."""
+    four, six = answer("127.0.0.1"), answer("::1", places=(0,))
+    assert dialled(four, six) == dialled(six, four) == ["::1", "127.0.0.1"]
+
+
+def test_what_is_known_to_be_absent_changes_nothing() -> None:
+    """A family without an address has no place."""
+    absent = Answer((), family=V6)
+    assert dialled(absent, answer("10.0.0.2", "10.0.0.1")) == ["10.0.0.2", "10.0.0.1"]
+    assert dialled(absent) == []
+
+
+def test_each_address_is_dialled_once() -> None:
+    """However often it was answered."""
+    assert dialled(answer("10.0.0.1", "10.0.0.2", "10.0.0.1")) == ["10.0.0.1", "10.0.0.2"]
+    twice = answer("10.0.0.2", "10.0.0.1", "10.0.0.2", places=(0, 1, 2))
+    assert dialled(twice) == ["10.0.0.2", "10.0.0.1"]
+
+
+def test_an_endpoint_is_what_getaddrinfo_gives() -> None:
+    """With the scope of a link-local address as a number, or the interface's name."""
+    (four,) = order.arranged([answer("10.0.0.1")], 80, socket.SOCK_STREAM)
+    assert four == (V4, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("10.0.0.1", 80))
+    for zone, scope in (("3", 3), ("lo", "lo")):
+        (six,) = order.arranged([answer(f"fe80::1%{zone}")], 53, socket.SOCK_DGRAM)
+        assert six[1:] == (socket.SOCK_DGRAM, socket.IPPROTO_UDP, "", ("fe80::1", 53, 0, scope))
+
+
+@pytest.mark.parametrize(
+    ("sixes", "fours", "most", "kept"),
+    [
+        (5, 5, 32, (5, 5)),
+        (40, 0, 32, (32, 0)),
+        (0, 40, 32, (0, 32)),
+        (40, 40, 32, (24, 8)),
+        (40, 3, 32, (29, 3)),
+        (1000, 1000, 32, (24, 8)),
+        (10, 10, 10, (5, 5)),
+        (10, 10, 1, (1, 0)),
+        (10, 10, 2, (1, 1)),
+    ],
+)
+def test_no_more_are_dialled_than_is_of_use(
+    sixes: int, fours: int, most: int, kept: tuple[int, int]
+) -> None:
+    """Of the family that is less preferred up to eight are kept: the other one may be broken."""
+    six = [f"2001:db8::{number:x}" for number in range(1, sixes + 1)]
+    four = [f"10.0.{number >> 8}.{number & 255}" for number in range(1, fours + 1)]
+    answers = [
+        Answer(tuple(texts), family=of, places=tuple(range(start, start + len(texts))))
+        for texts, of, start in ((six, V6, 0), (four, V4, 10_000))
+    ]
+    found = dialled(*answers, most=most)
+    assert found == [*six[: kept[0]], *four[: kept[1]]]
+
+
+def test_a_long_answer_is_not_remembered(made: list[tuple[int, str]]) -> None:
+    """A name server may have thousands, for as many names as a stranger likes."""
+    order._orders.clear()
+    for subnet in range(50):
+        dialled(Answer(tuple(f"10.{subnet}.0.{n}" for n in range(1, 100)), family=V4))
+    assert not order._orders
+    dialled(answer("10.0.0.1"))
+    assert len(order._orders) == 1
+
+
+def test_an_order_found_for_lack_of_a_descriptor_is_not_remembered() -> None:
+    """Six seconds later it would still be wrong."""
+    order._orders.clear()
+    answers = (answer("2001:db8:77::1"), answer("10.77.0.1"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        assert dialled(*answers) == ["2001:db8:77::1", "10.77.0.1"]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert not order._orders

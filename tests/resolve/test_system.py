@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from aioconnect import errors
-from aioconnect.resolve import Answer, SystemResolver, default, system
+from aioconnect.resolve import SystemResolver, default
+from aioconnect.resolve.answers import FAMILIES
+from aioconnect.resolve.per_loop import Mailbox
 from aioconnect.resolve.threads import Lookups
 
 from ..support.loops import LOOPS
@@ -29,6 +31,14 @@ async def test_it_asks_libc(libc: Libc) -> None:
     assert answer.source == "system"
     assert answer.ttl is None
     assert libc.asked == [("a.test", V6)]
+
+
+async def test_a_name_is_asked_for_whole(libc: Libc) -> None:
+    """One question for both families, as every other program asks it."""
+    resolver = SystemResolver(lookups=Lookups())
+    search = resolver.lookup_name("a.test", FAMILIES)
+    assert [(a.family, a.addresses) async for a in search] == [(V6, ("::1",)), (V4, ("10.0.0.1",))]
+    assert libc.asked == [("a.test", 0)]
 
 
 async def test_flags_reach_libc(libc: Libc) -> None:
@@ -60,14 +70,14 @@ async def test_a_thousand_names_wake_the_loop_now_and_then(
 ) -> None:
     """It takes all that has come: none is lost, and far fewer wake-ups are made than answers."""
     woken = 0
-    empty = system._Mailbox._empty
+    empty = Mailbox._empty
 
-    def counted(mailbox: system._Mailbox) -> None:
+    def counted(mailbox: Mailbox) -> None:
         nonlocal woken
         woken += 1
         empty(mailbox)
 
-    monkeypatch.setattr(system._Mailbox, "_empty", counted)
+    monkeypatch.setattr(Mailbox, "_empty", counted)
     resolver = SystemResolver(lookups=Lookups())
     for _ in range(3):
         woken = 0
@@ -90,38 +100,42 @@ async def test_no_answer_is_left_lying(crowd: int, libc: Libc) -> None:
 async def test_an_answer_that_comes_while_others_are_handed_out_is_not_left_lying() -> None:
     """A thread that sees the loop awake does not wake it: the loop looks once more."""
     loop = asyncio.get_running_loop()
-    mailbox = system._Mailbox(loop)
-    last: asyncio.Future[Any] = loop.create_future()
-
-    class Meanwhile:
-        """A waiter during whose answer the next answer comes."""
-
-        def done(self) -> bool:
-            return False
-
-        def set_result(self, outcome: Answer) -> None:
-            mailbox.put(last, outcome)
-
-    mailbox.put(Meanwhile(), Answer(("10.0.0.1",)))  # type: ignore[arg-type]
+    mailbox = Mailbox(loop)
+    last: asyncio.Future[str] = loop.create_future()
+    mailbox.put(mailbox.put, last.set_result, "it came")
     async with asyncio.timeout(5):
-        assert (await last).addresses == ("10.0.0.1",)
+        assert await last == "it came"
+
+
+async def test_a_callback_that_fails_does_not_cost_the_others_their_answer() -> None:
+    """The loop is told of it, as of any callback."""
+    loop = asyncio.get_running_loop()
+    said: list[Any] = []
+    loop.set_exception_handler(lambda _, context: said.append(context["exception"]))
+    mailbox = Mailbox(loop)
+    last: asyncio.Future[str] = loop.create_future()
+    mailbox.put(int, "no number")
+    mailbox.put(last.set_result, "it came")
+    async with asyncio.timeout(5):
+        assert await last == "it came"
+    assert isinstance(said[0], ValueError)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_an_answer_for_a_closed_loop_is_dropped(loop: str) -> None:
     """The thread that brings it goes on."""
     closed = LOOPS[loop]()
-    mailbox = system._Mailbox(closed)
+    mailbox = Mailbox(closed)
     waiter = closed.create_future()
     closed.close()
-    mailbox.put(waiter, Answer(("10.0.0.1",)))
+    mailbox.put(waiter.set_result, "too late")
     assert not waiter.done()
 
 
 @pytest.mark.parametrize("turns", range(4))
 async def test_cancelling_comes_out_as_cancelling(turns: int, libc: Libc) -> None:
     """While it queues, while libc has it, when the answer is about to come."""
-    lookups = Lookups(1, reserved=0)
+    lookups = Lookups(1)
     resolver = SystemResolver(lookups=lookups)
     running = asyncio.create_task(resolver.lookup("hung.test", V4))
     queued = asyncio.create_task(resolver.lookup("queued.test", V4))

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import re
 import resource
 import socket
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from aioconnect import errors
-from aioconnect.resolve import Answer, fork, threads
-from aioconnect.resolve.threads import Lookups
+from aioconnect.resolve import Answer, per_loop, threads
+from aioconnect.resolve.system import getaddrinfo
+from aioconnect.resolve.threads import Lookups, Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,8 +62,8 @@ class Libc:
                     (socket.AF_INET, type, 6, "", ("10.0.0.1", 0)),
                     (socket.AF_INET, type, 6, "", ("10.0.0.1", 0)),
                 ]
-            address = ("::1", 0, 0, 0) if family == V6 else ("10.0.0.1", 0)
-            return [(family, type, 6, "", address)]
+            both = [(V4, type, 6, "", ("10.0.0.1", 0)), (V6, type, 6, "", ("::1", 0, 0, 0))]
+            return [info for info in both if family in (0, info[0])]
         finally:
             with self._lock:
                 self.at_once -= 1
@@ -72,24 +75,32 @@ def libc(monkeypatch: pytest.MonkeyPatch) -> Iterator[Libc]:
     monkeypatch.setattr(socket, "getaddrinfo", fake)
     yield fake
     fake.release.set()
-    for lookups in [thing for thing in fork._objects if isinstance(thing, Lookups)]:
+    for lookups in [thing for thing in per_loop._renewables if isinstance(thing, Lookups)]:
         until(lambda lookups=lookups: not lookups._jobs)  # or the rest would ask the real libc
+
+
+def submit(
+    lookups: Lookups, name: str, family: int, done: Callable[[Any], None], flags: int = 0
+) -> Ticket:
+    """Look a name up as the system's resolver does."""
+    ask = partial(getaddrinfo, name, family, flags)
+    return lookups.call((name, family, flags), name, family, ask, done)
 
 
 class Heard:
     """What the callbacks were called with."""
 
     def __init__(self) -> None:
-        self.outcomes: list[Answer | BaseException] = []
+        self.outcomes: list[Any] = []
         self._more = threading.Condition()
 
-    def __call__(self, outcome: Answer | BaseException) -> None:
+    def __call__(self, outcome: Any) -> None:
         """Note an outcome, in any thread."""
         with self._more:
             self.outcomes.append(outcome)
             self._more.notify_all()
 
-    def wait(self, number: int = 1) -> list[Answer | BaseException]:
+    def wait(self, number: int = 1) -> list[Any]:
         """Wait until ``number`` outcomes came; return all."""
         with self._more:
             assert self._more.wait_for(lambda: len(self.outcomes) >= number, 10)
@@ -104,14 +115,16 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def ours() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.startswith("aioconnect-resolver-")]
+    return [
+        t.name for t in threading.enumerate() if re.fullmatch(r"aioconnect-resolver-\d+", t.name)
+    ]
 
 
 def test_the_same_question_asked_a_thousand_times_at_once_is_asked_once(libc: Libc) -> None:
     """All hear the one answer."""
     lookups, heard = Lookups(), Heard()
     for _ in range(1000):
-        lookups.submit("hung.test", V4, heard)
+        submit(lookups, "hung.test", V4, heard)
     libc.release.set()
     answers = heard.wait(1000)
     assert libc.asked == [("hung.test", V4)]
@@ -121,10 +134,10 @@ def test_the_same_question_asked_a_thousand_times_at_once_is_asked_once(libc: Li
 def test_questions_differ_by_name_family_and_flags(libc: Libc) -> None:
     """Only the very same question is shared."""
     lookups, heard = Lookups(), Heard()
-    lookups.submit("hung.test", V4, heard)
-    lookups.submit("hung.test", V6, heard)
-    lookups.submit("hung.test", V4, heard, socket.AI_NUMERICSERV)
-    lookups.submit("hung.other", V4, heard)
+    submit(lookups, "hung.test", V4, heard)
+    submit(lookups, "hung.test", V6, heard)
+    submit(lookups, "hung.test", V4, heard, socket.AI_NUMERICSERV)
+    submit(lookups, "hung.other", V4, heard)
     libc.release.set()
     heard.wait(4)
     assert len(libc.asked) == 4
@@ -132,17 +145,17 @@ def test_questions_differ_by_name_family_and_flags(libc: Libc) -> None:
 
 def test_the_threads_are_bounded_and_end_when_idle(libc: Libc) -> None:
     """However many names are asked for at once."""
-    lookups, heard = Lookups(6, reserved=2, idle=0.05), Heard()
+    lookups, heard = Lookups(6, idle=0.05), Heard()
     before = len(ours())
     for number in range(200):
-        lookups.submit(f"hung{number}.test", (V4, V6)[number % 2], heard)
+        submit(lookups, f"hung{number}.test", (V4, V6)[number % 2], heard)
     until(lambda: libc.at_once == 6)
     assert len(ours()) == before + 6
     libc.release.set()
     heard.wait(200)
     assert libc.most_at_once == 6
     until(lambda: len(ours()) <= before)
-    lookups.submit("again.test", V4, heard)
+    submit(lookups, "again.test", V4, heard)
     heard.wait(201)
 
 
@@ -150,33 +163,20 @@ def test_threads_are_made_only_when_needed(libc: Libc) -> None:
     """One question after the other takes one thread."""
     lookups, heard = Lookups(), Heard()
     for number in range(1, 20):
-        lookups.submit(f"a{number}.test", V4, heard)
+        submit(lookups, f"a{number}.test", V4, heard)
         heard.wait(number)
         until(lambda: bool(lookups._idle))
     assert len(libc.threads) == 1
 
 
-def test_a_dead_family_cannot_starve_the_other(libc: Libc) -> None:
-    """Hung AAAA look-ups hold only their part of the threads: A is still asked."""
-    lookups, hung, heard = Lookups(4, reserved=1), Heard(), Heard()
-    for number in range(50):
-        lookups.submit(f"hung{number}.test", V6, hung)
-    until(lambda: libc.at_once == 3)
-    for number in range(10):
-        lookups.submit(f"good{number}.test", V4, heard)
-    heard.wait(10)
-    assert libc.at_once == 3
-    assert not hung.outcomes
-
-
 def test_the_oldest_question_is_asked_first(libc: Libc) -> None:
     """Across the families too."""
-    lookups, heard = Lookups(1, reserved=0), Heard()
-    lookups.submit("hung.test", V4, heard)
+    lookups, heard = Lookups(1), Heard()
+    submit(lookups, "hung.test", V4, heard)
     until(lambda: libc.at_once == 1)
     order = [("a.test", V4), ("b.test", V6), ("c.test", V6), ("d.test", V4)]
     for name, family in order:
-        lookups.submit(name, family, heard)
+        submit(lookups, name, family, heard)
     libc.release.set()
     heard.wait(5)
     assert libc.asked[1:] == order
@@ -184,11 +184,11 @@ def test_the_oldest_question_is_asked_first(libc: Libc) -> None:
 
 def test_a_question_that_nobody_waits_for_leaves_the_queue(libc: Libc) -> None:
     """It is never asked, unless another one still waits for it."""
-    lookups, heard = Lookups(1, reserved=0), Heard()
-    lookups.submit("hung.test", V4, heard)
+    lookups, heard = Lookups(1), Heard()
+    submit(lookups, "hung.test", V4, heard)
     until(lambda: libc.at_once == 1)
-    left = [lookups.submit(f"left{number}.test", V4, heard) for number in range(100)]
-    lookups.submit("left7.test", V4, heard)
+    left = [submit(lookups, f"left{number}.test", V4, heard) for number in range(100)]
+    submit(lookups, "left7.test", V4, heard)
     for ticket in left:
         ticket.cancel()
         ticket.cancel()  # twice does no harm
@@ -202,8 +202,8 @@ def test_a_question_that_nobody_waits_for_leaves_the_queue(libc: Libc) -> None:
 def test_who_left_a_running_look_up_is_not_called(libc: Libc) -> None:
     """The others are."""
     lookups, stayed, left = Lookups(), Heard(), Heard()
-    ticket = lookups.submit("hung.test", V4, left)
-    lookups.submit("hung.test", V4, stayed)
+    ticket = submit(lookups, "hung.test", V4, left)
+    submit(lookups, "hung.test", V4, stayed)
     until(lambda: libc.at_once == 1)
     ticket.cancel()
     libc.release.set()
@@ -213,13 +213,13 @@ def test_who_left_a_running_look_up_is_not_called(libc: Libc) -> None:
 
 def test_giving_up_ten_thousand_times_leaves_nothing(libc: Libc) -> None:
     """Neither questions nor threads: only what libc will not give back."""
-    lookups, heard = Lookups(4, reserved=1), Heard()
+    lookups, heard = Lookups(4), Heard()
     before = len(ours())
     for number in range(10_000):
-        lookups.submit(f"hung{number}.test", (V4, V6)[number % 2], heard).cancel()
+        submit(lookups, f"hung{number}.test", (V4, V6)[number % 2], heard).cancel()
     assert len(ours()) <= before + 4
     assert len(lookups._jobs) <= 4, "those in libc's hands"
-    assert not any(lookups._queued.values())
+    assert not lookups._queued
     libc.release.set()
     until(lambda: not lookups._jobs)
     assert not heard.outcomes
@@ -228,9 +228,9 @@ def test_giving_up_ten_thousand_times_leaves_nothing(libc: Libc) -> None:
 def test_each_who_asked_gets_an_error_of_their_own(libc: Libc) -> None:
     """One exception raised by many would collect all their tracebacks."""
     lookups, heard = Lookups(), Heard()
-    lookups.submit("hung.test", V4, lambda _: None)
+    submit(lookups, "hung.test", V4, lambda _: None)
     for _ in range(3):
-        lookups.submit("absent.test", V4, heard)
+        submit(lookups, "absent.test", V4, heard)
     libc.release.set()
     outcomes = heard.wait(3)
     assert len({id(error) for error in outcomes}) >= len(libc.asked) - 1
@@ -248,13 +248,21 @@ def test_each_who_asked_gets_an_error_of_their_own(libc: Libc) -> None:
 
 def test_what_comes_is_of_the_family_asked_for_without_doubles(libc: Libc) -> None:
     """A library that replaces getaddrinfo may give both; the scope id stays with its address."""
-    assert threads.getaddrinfo("both.test", V4).addresses == ("10.0.0.1",)
-    assert threads.getaddrinfo("both.test", V6).addresses == ("fe80::1%3",)
+    assert [a.addresses for a in getaddrinfo("both.test", V4)] == [("10.0.0.1",)]
+    assert [a.addresses for a in getaddrinfo("both.test", V6)] == [("fe80::1%3",)]
+
+
+def test_both_families_come_with_their_places_in_libcs_order(libc: Libc) -> None:
+    """Which goes by what only libc can see; a family that is missing is known to be."""
+    six, four = getaddrinfo("a.test", 0)
+    assert (six.addresses, six.places) == (("::1",), (1,))
+    assert (four.addresses, four.places) == (("10.0.0.1",), (0,))
+    assert getaddrinfo("a.test", V4)[0].places is None
 
 
 def test_the_canonical_name_is_asked_for(libc: Libc) -> None:
     """AI_CANONNAME keeps glibc off a path on which a silent server is "no such name"."""
-    threads.getaddrinfo("a.test", V4, socket.AI_ADDRCONFIG)
+    getaddrinfo("a.test", V4, socket.AI_ADDRCONFIG)
     assert libc.flags == {socket.AI_ADDRCONFIG | socket.AI_CANONNAME}
 
 
@@ -262,7 +270,7 @@ def test_the_canonical_name_is_asked_for(libc: Libc) -> None:
 def test_what_no_host_is_called_is_no_name(name: str) -> None:
     """NUL above all: C would ask for what stands before it."""
     heard = Heard()
-    Lookups().submit(name, V4, heard)
+    submit(Lookups(), name, V4, heard)
     (error,) = heard.wait()
     assert isinstance(error, errors.NameNotResolved)
     assert error.code in ("host_not_found", "try_again")
@@ -282,7 +290,7 @@ def test_want_of_descriptors_is_not_blamed_on_the_name() -> None:
     """Without a descriptor libc says that the name or its server is at fault."""
     heard = Heard()
     with no_descriptor_left():
-        Lookups().submit("some.test", V4, heard)
+        submit(Lookups(), "some.test", V4, heard)
         (error,) = heard.wait()
     assert isinstance(error, errors.TooManyOpenFiles)
 
@@ -290,7 +298,7 @@ def test_want_of_descriptors_is_not_blamed_on_the_name() -> None:
 def test_an_errno_of_the_system_keeps_its_class(libc: Libc) -> None:
     """EAI_SYSTEM reaches Python as the OSError behind it."""
     heard = Heard()
-    Lookups().submit("full.test", V4, heard)
+    submit(Lookups(), "full.test", V4, heard)
     (error,) = heard.wait()
     assert isinstance(error, errors.TooManyOpenFiles)
 
@@ -302,7 +310,7 @@ def test_no_new_thread_can_be_started(
     """The threads that are there do the work; if there is none, an error says so."""
     lookups, heard = Lookups(), Heard()
     if running:
-        lookups.submit("hung.test", V4, heard)
+        submit(lookups, "hung.test", V4, heard)
         until(lambda: libc.at_once == 1)
 
     def refuse(thread: threading.Thread) -> None:
@@ -310,65 +318,141 @@ def test_no_new_thread_can_be_started(
 
     with monkeypatch.context() as context:
         context.setattr(threading.Thread, "start", refuse)
-        lookups.submit("a.test", V4, heard)
-        lookups.submit("b.test", V6, heard)
+        submit(lookups, "a.test", V4, heard)
+        submit(lookups, "b.test", V6, heard)
     libc.release.set()
     outcomes = heard.wait(2 + running)
     if running:
-        assert all(isinstance(outcome, Answer) for outcome in outcomes)
+        assert all(isinstance(outcome, tuple) for outcome in outcomes)
     else:
         for error in outcomes:
             assert isinstance(error, errors.NameNotResolved)
             assert error.errno == socket.EAI_MEMORY
             assert error.help == errors.Help.LOCAL
-    lookups.submit("later.test", V4, heard)
-    assert isinstance(heard.wait(3 + running)[-1], Answer)
+    submit(lookups, "later.test", V4, heard)
+    assert isinstance(heard.wait(3 + running)[-1], tuple)
 
 
 def test_a_callback_that_fails_harms_nobody(libc: Libc, caplog: pytest.LogCaptureFixture) -> None:
     """It is logged; the others hear, and the thread goes on."""
-    lookups, heard = Lookups(1, reserved=0), Heard()
+    lookups, heard = Lookups(1), Heard()
 
-    def broken(_: Answer | BaseException) -> None:
+    def broken(_: object) -> None:
         raise LookupError("broken")
 
     with caplog.at_level(logging.ERROR, "aioconnect.resolve"):
-        lookups.submit("hung.test", V4, broken)
-        lookups.submit("hung.test", V4, heard)
+        submit(lookups, "hung.test", V4, broken)
+        submit(lookups, "hung.test", V4, heard)
         libc.release.set()
         heard.wait()
-        lookups.submit("a.test", V4, heard)
+        submit(lookups, "a.test", V4, heard)
         heard.wait(2)
     assert "hung.test" in caplog.text
     assert len(libc.threads) == 1
 
 
-def test_no_thread_must_be_left_for_a_family() -> None:
-    """What is reserved must leave something."""
+def test_there_is_a_thread() -> None:
+    """Without one nothing would ever be asked."""
     with pytest.raises(ValueError, match="at least one"):
-        Lookups(4, reserved=4)
+        Lookups(0)
+
+
+# Names that hang ----------------------------------------------------------------------------------
+
+
+def test_names_that_hang_do_not_keep_good_ones_out(libc: Libc) -> None:
+    """What has run for a while no longer counts: more threads are made for the others."""
+    lookups, hung, heard = Lookups(2, prompt=0.05), Heard(), Heard()
+    for number in range(20):
+        submit(lookups, f"hung{number}.test", V4, hung)
+    submit(lookups, "good.test", V4, heard)
+    heard.wait()
+    assert libc.at_once == 20
+    assert not hung.outcomes
+
+
+def test_the_names_that_hang_are_bounded_too(libc: Libc) -> None:
+    """Then a name waits, and if it has waited for long that is something this host lacks."""
+    lookups, hung, heard = Lookups(2, prompt=0.05, most_hung=4), Heard(), Heard()
+    for number in range(20):
+        submit(lookups, f"hung{number}.test", V4, hung)
+    until(lambda: libc.at_once == 6)
+    submit(lookups, "good.test", V4, heard)
+    (error,) = heard.wait()
+    assert isinstance(error, errors.NameNotResolved)
+    assert error.errno == socket.EAI_MEMORY
+    assert error.help == errors.Help.LOCAL
+    assert libc.at_once == 6
+    libc.release.set()
+    submit(lookups, "later.test", V4, heard)
+    until(lambda: len(heard.outcomes) == 2)
+
+
+def test_a_name_that_waits_for_a_thread_says_what_is_lacking(libc: Libc) -> None:
+    """When its time is up before it was begun, the target is not to blame."""
+    lookups = Lookups(1)
+    submit(lookups, "hung.test", V4, lambda _: None)
+    until(lambda: libc.at_once == 1)
+    submit(lookups, "waits.test", V4, lambda _: None)
+    lacking = lookups.lacking("waits.test")
+    assert lacking is not None
+    assert lacking.help == errors.Help.LOCAL
+    assert lookups.lacking("hung.test") is None
+    assert lookups.lacking("other.test") is None
+
+
+# Without a loop -----------------------------------------------------------------------------------
 
 
 class Slow:
     """A resolver with nothing but the one method."""
 
+    def __init__(self) -> None:
+        self.loops: set[asyncio.AbstractEventLoop] = set()
+        self.cancelled = threading.Event()
+
     async def lookup(self, name: str, family: int, /) -> Answer:
         """Answer after a turn of the loop."""
+        self.loops.add(asyncio.get_running_loop())
         await asyncio.sleep(0)
         if name == "broken":
             raise ZeroDivisionError("broken")
         if name == "absent":
             raise socket.gaierror(socket.EAI_NONAME, "no")
-        return Answer((name,))
+        if name == "hung":
+            try:
+                await asyncio.sleep(20)
+            except asyncio.CancelledError:
+                self.cancelled.set()
+                raise
+        return Answer(("::1",) if family == V6 else ("10.0.0.1",))
 
 
-def test_any_resolver_can_be_asked_without_a_loop() -> None:
-    """Its coroutine runs on a loop of its own in a thread; errors are as ever."""
-    for name, expected in (
-        ("fine", Answer),
-        ("absent", errors.NameNotResolved),
-        ("broken", ZeroDivisionError),
-    ):
-        heard = Heard()
-        threads.submit(Slow(), name, V4, heard)
-        assert isinstance(heard.wait()[0], expected)
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("fine", type(None)), ("absent", errors.NameNotResolved), ("broken", ZeroDivisionError)],
+)
+def test_any_resolver_can_be_asked_without_a_loop(name: str, expected: type) -> None:
+    """Its coroutines run on a loop in a thread; each answer is handed on, then the end."""
+    heard = Heard()
+    threads.submit_name(Slow(), name, (V6, V4), heard)
+    until(lambda: bool(heard.outcomes) and not isinstance(heard.outcomes[-1], Answer))
+    *answers, end = heard.outcomes
+    assert isinstance(end, expected)
+    found = [answer.addresses for answer in answers if answer.addresses]
+    assert found == ([("::1",), ("10.0.0.1",)] if name == "fine" else [])
+
+
+def test_searches_without_a_loop_share_one() -> None:
+    """A resolver may keep much for each loop."""
+    resolver, heard = Slow(), Heard()
+    tickets = [
+        threads.submit_name(resolver, "hung", (V4,), heard),
+        *[threads.submit_name(resolver, f"n{n}.test", (V4,), heard) for n in range(50)],
+    ]
+    heard.wait(100)
+    assert len(resolver.loops) == 1
+    tickets[0].cancel()
+    assert resolver.cancelled.wait(10)
+    until(lambda: not any(t.name == "aioconnect-resolver-loop" for t in threading.enumerate()))
+    assert len(heard.outcomes) == 100, "who left hears no more"

@@ -31,11 +31,13 @@ _TAKEN = {
     "LANGUAGE",
     "LINES",
     "LOCALDOMAIN",
+    "MFLAGS",
     "NO_COLOR",
     "RES_OPTIONS",
     "SSLKEYLOGFILE",
+    "VENV",
 }
-_TAKEN_BEGINNINGS = ("AIOCONNECT_", "LC_", "MALLOC_", "PYTHON", "PYTEST_")
+_TAKEN_BEGINNINGS = ("AIOCONNECT_", "LC_", "MAKE", "MALLOC_", "PYTHON", "PYTEST_")
 
 
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The policy table: which addresses this host prefers (RFC 6724, section 2.1).
+"""RFC 6724's policy table: which addresses this host prefers (section 2.1).
 
 A table of prefixes with a precedence and a label, that an administrator may replace in
 /etc/gai.conf.  IPv4 addresses are looked up as IPv4-mapped ones (``::ffff:a.b.c.d``).
@@ -8,14 +8,15 @@ Sources: RFC 6724, sections 2.1, 3.1 and 3.2; gai.conf(5).
 
 from __future__ import annotations
 
-import functools
 import socket
 from typing import TYPE_CHECKING, TypeAlias
+
+from .config import KeptFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Policy"]
+__all__ = ["PolicyTable"]
 
 PRECEDENCES = {
     "::1/128": 50,
@@ -46,7 +47,7 @@ _LINK_LOCAL, _SITE_LOCAL, _GLOBAL = 2, 5, 14
 _Rows: TypeAlias = tuple[tuple[int, int, int], ...]
 
 
-class Policy:
+class PolicyTable:
     """Precedence, label and scope of addresses.
 
     Args:
@@ -73,7 +74,7 @@ class Policy:
         self._scopes4 = _rows(scopes4)
 
     @classmethod
-    def parse(cls, text: str) -> Policy:
+    def parse(cls, text: str) -> PolicyTable:
         """Read the text of a gai.conf.
 
         Lines of one kind (``precedence``, ``label``, ``scopev4``) replace the whole default
@@ -115,17 +116,15 @@ class Policy:
         return _SITE_LOCAL if address >> 118 == 0x3FB else _GLOBAL
 
 
-@functools.cache
-def system(path: str = "/etc/gai.conf") -> Policy:
-    """Return this host's policy: /etc/gai.conf where there is one, else RFC 6724's.
+def system() -> PolicyTable:
+    """Return this host's table: /etc/gai.conf's where there is one, else RFC 6724's.
 
-    The file is read once, as libc does unless it says ``reload yes``.
+    The file is read again when it has changed.
+
+    Raises:
+        OSError: it cannot be read for lack of a descriptor or of memory.
     """
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return Policy.parse(file.read())
-    except OSError:
-        return Policy()
+    return _gai_conf.value()
 
 
 def number(family: int, address: str) -> int:
@@ -163,3 +162,10 @@ def _find(rows: Iterable[tuple[int, int, int]], address: int) -> int:
         if address >> shift == bits:
             return value
     return 0
+
+
+def _read(data: bytes) -> PolicyTable:
+    return PolicyTable.parse(data.decode("utf-8", "replace"))
+
+
+_gai_conf = KeptFile("/etc/gai.conf", _read)

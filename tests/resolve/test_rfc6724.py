@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
 
 import pytest
 
-from aioconnect.resolve import Policy
-from aioconnect.resolve.policy import number, system
+from aioconnect.resolve import PolicyTable
+from aioconnect.resolve.rfc6724 import number
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from ..support.needs import needs
+from .lab import Lab
 
 GAI_CONF = """\
 # Only what is not a comment counts.
@@ -62,7 +61,7 @@ def value(text: str) -> int:
 )
 def test_the_table_of_the_rfc(address: str, precedence: int, label: int, scope: int) -> None:
     """RFC 6724, sections 2.1, 3.1 and 3.2: the longest prefix counts."""
-    policy = Policy()
+    policy = PolicyTable()
     bits = value(address)
     assert (policy.precedence(bits), policy.label(bits), policy.scope(bits)) == (
         precedence,
@@ -73,7 +72,7 @@ def test_the_table_of_the_rfc(address: str, precedence: int, label: int, scope: 
 
 def test_gai_conf_replaces_whole_tables() -> None:
     """Each kind of line its own; what makes no sense is skipped; labels stay the RFC's."""
-    policy = Policy.parse(GAI_CONF)
+    policy = PolicyTable.parse(GAI_CONF)
     assert policy.precedence(value("192.0.2.1")) == 100
     assert policy.precedence(value("2001:db8::1")) == 40
     assert policy.precedence(value("2002::1")) == 40, "the default rows are gone"
@@ -85,13 +84,13 @@ def test_gai_conf_replaces_whole_tables() -> None:
 
 def test_an_empty_gai_conf_is_the_rfcs_table() -> None:
     """As Debian ships it: everything is a comment."""
-    policy = Policy.parse("# nothing\n\n")
+    policy = PolicyTable.parse("# nothing\n\n")
     assert policy.precedence(value("::1")) == 50
 
 
 def test_what_no_row_matches_has_the_least() -> None:
     """A table need not be complete."""
-    policy = Policy({"2001:db8::/32": 7}, {"2001:db8::/32": 9}, {"10.0.0.0/8": 3})
+    policy = PolicyTable({"2001:db8::/32": 7}, {"2001:db8::/32": 9}, {"10.0.0.0/8": 3})
     assert policy.precedence(value("::1")) == 0
     assert policy.label(value("::1")) == 0
     assert policy.scope(value("192.0.2.1")) == 0
@@ -101,16 +100,23 @@ def test_what_no_row_matches_has_the_least() -> None:
 def test_a_prefix_that_is_none_is_refused(prefix: str) -> None:
     """When the policy is made, not when it is used."""
     with pytest.raises(ValueError, match=r"prefix|int"):
-        Policy({prefix: 1})
+        PolicyTable({prefix: 1})
 
 
-def test_the_hosts_policy_is_read_once(tmp_path: Path) -> None:
-    """And is the RFC's where there is no file."""
-    path = tmp_path / "gai.conf"
-    assert system(str(path)).precedence(value("192.0.2.1")) == 35
-    other = tmp_path / "other.conf"
-    other.write_text("precedence ::ffff:0:0/96 100\n")
-    first = system(str(other))
-    assert first.precedence(value("192.0.2.1")) == 100
-    other.write_text("")
-    assert system(str(other)) is first
+@needs("mount namespace", "veth")
+def test_this_hosts_table_is_that_of_its_gai_conf() -> None:
+    """And is the RFC's where the file says nothing; a change is seen."""
+    with Lab() as lab:
+        assert lab.call("precedence", address="::ffff:192.0.2.1") == 35
+        lab.call("write", name="gai.conf", text="precedence ::ffff:0:0/96 100\n")
+        assert lab.call("precedence", address="::ffff:192.0.2.1") == 100
+        lab.call("write", name="gai.conf", text="")
+        assert lab.call("precedence", address="::ffff:192.0.2.1") == 35
+
+
+@needs("mount namespace", "veth")
+def test_a_gai_conf_that_could_not_be_opened_is_read_later() -> None:
+    """The table is not the RFC's for ever because no descriptor was left once."""
+    with Lab(gai_conf="precedence ::ffff:0:0/96 100\n") as lab:
+        assert lab.call("precedence", address="::ffff:192.0.2.1", lacking=True) == "EMFILE"
+        assert lab.call("precedence", address="::ffff:192.0.2.1") == 100
