@@ -33,6 +33,7 @@ True and a :class:`Verdict` that allows are a yes, everything else is a no.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -284,7 +285,9 @@ def denial(
     """
     family, _, _, _, address = endpoint
     try:
-        words = refusal(policy, NamedEndpoint.of(endpoint, name))
+        # Ours needs no name, and reads every spelling: half of the time is saved.
+        ours = type(policy) is AddressPolicy
+        words = refusal(policy, endpoint if ours else NamedEndpoint.of(endpoint, name))
     except OSError as exc:
         return causes.from_exception(exc, stage="policy", address=address, family=family)
     return None if words is None else denied(words, address=address, family=family)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _AF_INET, _AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)
 
 _LAST_32 = 0xFFFFFFFF
-_MAPPED = 0xFFFF  # ::ffff:0:0/96, without its last 32 bits
+_MAPPED_96 = 0xFFFF  # ::ffff:0:0/96, without its last 32 bits
 _ISATAP = 0x00005EFE
 _ISATAP_BITS = 0xFDFFFFFF  # the universal/local bit may be set
 
@@ -54,7 +54,7 @@ class Verdict:
 
 
 _NO_PATH = Verdict(False, "a Unix socket")
-_DOTS = Verdict(False, "a Unix path with . or .. in it")
+_CLIMBS = Verdict(False, "a Unix path with . or .. in it")
 _NO_NAT64 = Verdict(False, "not an address of its NAT64 prefix")
 _NOT_NAMED = Verdict(False, "not named")
 
@@ -75,7 +75,7 @@ class Rules:
 
     def ipv6(self, address: int) -> Verdict:
         """Judge an IPv6 address, and every IPv4 address that it holds."""
-        if address >> 32 == _MAPPED:  # the kernel sends IPv4
+        if address >> 32 == _MAPPED_96:  # the kernel sends IPv4
             return self.ipv4(address & _LAST_32)
         begins, verdicts = self._ipv6
         verdict, form = verdicts[bisect_right(begins, address) - 1]
@@ -95,7 +95,7 @@ class Rules:
     def path(self, path: str) -> Verdict:
         """Judge the path of a Unix socket, ``@name`` for an abstract one."""
         if _has_dots(path):
-            return _DOTS
+            return _CLIMBS
         for pattern, verdict in self._paths:
             if pattern.fullmatch(path):
                 return verdict
@@ -192,7 +192,7 @@ def _network(what: str, text: str) -> Block:
         block = Block.read(text)
     except ValueError as exc:
         raise ValueError(f"{what}: {exc}") from None
-    if block.family == _AF_INET6 and block.length >= 96 and block.first >> 32 == _MAPPED:
+    if block.family == _AF_INET6 and block.length >= 96 and block.first >> 32 == _MAPPED_96:
         raise ValueError(f"{what}: {text!r}: write the IPv4 network, which means both spellings")
     return block
 

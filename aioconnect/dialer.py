@@ -6,7 +6,7 @@ import socket
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from . import engine, signatures
+from . import causes, engine, signatures
 from .checks import take_proxy
 from .keywords import OPTIONS
 from .options import Options, check_span
@@ -96,7 +96,10 @@ class Dialer(Options):
             take_proxy(options)
         if any(options.get(name) is not None for name in _RETRYING):
             # Loaded on first use, and not in a call: that may have no descriptor to load with.
-            from . import permits, retry, retrying  # noqa: F401
+            try:
+                from . import permits, retry, retrying  # noqa: F401
+            except OSError as exc:
+                raise causes.from_exception(exc, stage="wait") from None
 
             policy = options.get("retry")
             if policy is not None:

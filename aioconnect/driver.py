@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Coroutine, Sequence
 
     from .options import Options
     from .resolve.base import Resolver
@@ -37,8 +37,10 @@ class World(Protocol):
 class Driver(Protocol):
     """Who waits for calls: an event loop's poller, or poll(2)."""
 
-    clock: Callable[[], float]
-    """Seconds on the clock that all instants given to this driver belong to."""
+    clock: Any
+    """A function without arguments: seconds on the clock that all instants given to this driver
+    belong to."""
+
     world: World | None
     """The simulated network, or None."""
 

@@ -68,8 +68,8 @@ class OwnSocket(Driven):
         self._already = False  # a connect was pending, perhaps to somewhere else
         self._pending = False
         self._watched = False  # by us, and not by somebody else who waits for it
-        self._started = driver.clock()
-        self._deadline = self._started + check_limit("timeout", timeout)
+        self._started: float = driver.clock()
+        self._deadline: float = self._started + check_limit("timeout", timeout)
         self.error: ConnectError | None = None
 
     def step(self) -> float | None:
@@ -92,7 +92,8 @@ class OwnSocket(Driven):
                 number = self._begin()
             if number == errno.EAGAIN and self._sock.family == socket.AF_UNIX:
                 # A full backlog: nothing has begun, so the same socket can be connected again.
-                return min(self._driver.clock() + pause(self._tries), self._deadline)
+                resume: float = self._driver.clock() + pause(self._tries)
+                return min(resume, self._deadline)
             if number in attempt.UNDERWAY or number == wait.SPURIOUS:
                 self._pending = self._watched = True
                 self._driver.watch(self, self._sock, WRITE)

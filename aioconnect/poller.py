@@ -90,7 +90,7 @@ class Poller:
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = ref(loop)
         same = abs(loop.time() - time.monotonic()) < SAME_CLOCK
-        self.clock: Callable[[], float] = time.monotonic if same else _clock_of(loop)
+        self.clock: Any = time.monotonic if same else _clock_of(loop)
         self.world: World | None = None
         self.renew()
 

@@ -17,7 +17,7 @@ from .wait import WRITE, new_poll
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Coroutine, Sequence
 
     from .driver import Driven, World
     from .resolve.base import Answer, Resolver
@@ -34,7 +34,7 @@ class PollDriver:
     __slots__ = ("_lock", "_pipe", "_poll", "_watched", "clock", "world")
 
     def __init__(self) -> None:
-        self.clock: Callable[[], float] = monotonic
+        self.clock: Any = monotonic
         self.world: World | None = None
         self._poll: select.poll | None = None  # from the first time that something must be waited
         self._watched: dict[int, tuple[Driven, socket.socket]] = {}

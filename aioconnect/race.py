@@ -309,7 +309,8 @@ class Race:
         if self._local or not (self._unstarted or self._awaited):
             return until if running else None
         if self._unstarted and len(running) < self._slots and self._sole is None:
-            target: int | None
+            when: float = inf
+            target: int | None = None
             for target, place in self._active.items():
                 if type(place) is not list:
                     when, target = self._due(now)

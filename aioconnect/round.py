@@ -183,6 +183,7 @@ class Round:
     def _go_on(self, race: Race) -> float | None:
         """Do what the race says, until it says to wait (the instant) or that it is over (None)."""
         clock, options, log = self._driver.clock, self._options, self._log
+        now: float
         for _ in range(DIALS_PER_STEP):
             now = clock()
             if race.running:
@@ -198,7 +199,8 @@ class Round:
             outcome, what = io.begin(attempt.endpoint, options, attempt.tries, target)
             if self._settle(race, attempt, outcome, what):
                 return None
-        return clock()
+        now = clock()
+        return now
 
     def _take_in(self, race: Race, key: Any, what: Any) -> bool:
         """Take in one thing that happened; True if the call has its result."""

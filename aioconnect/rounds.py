@@ -293,7 +293,7 @@ class Rounds:
             self._give_up(now, None)
             return None
         pause = self._policy().pause(error, self._log, self._permits, now, self.deadline)
-        if isinstance(pause, float):
+        if isinstance(pause, int | float):
             return pause
         self._give_up(now, pause.reason, pause.retry_after)
         return None

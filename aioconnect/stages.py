@@ -4,7 +4,8 @@ A stage gets what the one before it made (the first one gets the socket), and ma
 one gets; the call's result is what the last one made.  There are two kinds:
 
 - a generator, which every driver can run.  It reads and writes the non-blocking socket itself,
-  yields ``READ`` or ``WRITE`` where it would have to wait, and never closes the socket;
+  yields ``READ`` or ``WRITE`` where it would have to wait, and never closes the socket.  What it
+  returns does not count: it makes what it was given ready for the next;
 - a coroutine, for what needs an event loop (TLS).  It owns what it was given from its start, and
   closes it unless it returns.
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
+from collections.abc import Generator
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +24,7 @@ from . import attempt, wait
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Coroutine, Generator, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from .driver import Driven, Driver
     from .targets import Endpoint
@@ -125,21 +127,30 @@ class Stages:
                 self._unwatch()
                 try:
                     events = next(self._generator)
-                except StopIteration as stop:
+                except StopIteration:
                     self._generator = None
-                    self._made(self.made if stop.value is None else stop.value)
+                    self._made(self.made)
                 else:
+                    if events not in (wait.READ, wait.WRITE):
+                        raise TypeError(f"a handshake yields READ or WRITE, not {events!r}")
                     self._awaits = events
                     self._driver.watch(self._driven, self.made, events)
                     return False
             else:
-                begun = self._left[0].begin(self.made, self._endpoint)
-                if iscoroutine(begun):
-                    self._task = self._driver.run(self._driven, self, begun)
-                    self.made = None
-                else:
-                    self._generator = begun  # type: ignore[assignment]
+                self._begin(self._left[0])
         return True
+
+    def _begin(self, stage: StageSpec) -> None:
+        begun = stage.begin(self.made, self._endpoint)
+        if isinstance(begun, Generator):
+            self._generator = begun
+        elif iscoroutine(begun) and stage.name != "handshake":
+            self._task = self._driver.run(self._driven, self, begun)
+            self.made = None
+        else:
+            if iscoroutine(begun):
+                begun.close()
+            raise TypeError(f"handshake must return a generator, not {begun!r}")
 
     def ready(self) -> bool:
         """Whether what the stage waits for is there."""

@@ -12,13 +12,13 @@ import contextlib
 import math
 import re
 import socket
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import causes, engine, errors, signatures
 from .checks import take_proxy
 from .dialer import DEFAULTS, reached, with_options
 from .keywords import KEYWORDS
+from .poller import of
 from .targets import Target, parse_all
 from .text import safe
 
@@ -181,7 +181,7 @@ async def create_with(
     keywords: Any,
 ) -> tuple[asyncio.Transport, ProtocolT]:
     """Create a transport with a dialer's options."""
-    started = monotonic()
+    started = of(asyncio.get_running_loop()).clock()
     tls: dict[str, Any] = {}
     sock, all_errors = None, False
     if keywords:
@@ -267,7 +267,8 @@ async def _hand_over(
         except BaseException:
             sock.close()
             raise
-    tls_started = monotonic()
+    clock = of(loop).clock
+    tls_started = clock()
     # uvloop's timers can be a part of a millisecond early.
     left = None if deadline == math.inf else max(deadline - tls_started, 0.0) + 0.001
     limit = asyncio.timeout(left)
@@ -295,7 +296,7 @@ async def _hand_over(
         return handshake.result()
     except OSError as exc:
         _let_go(sock, handed=handed)
-        now = monotonic()
+        now = clock()
         if limit.expired() or now >= deadline:
             error = causes.timed_out(
                 whole=True,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from random import random
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import causes, engine, errors, events, poller, retry
@@ -75,9 +74,10 @@ class Supervisor:
     async def __aenter__(self) -> Self:
         if self._machine is not None:
             raise RuntimeError("a supervisor is used once")
+        self._clock = poller.of(asyncio.get_running_loop()).clock
         self._machine = retry.Supervision(
             self._policy,
-            now=monotonic(),
+            now=self._clock(),
             rng=random,
             healthy_after=self._healthy_after,
             wake_interval=self._wake_interval,
@@ -116,14 +116,14 @@ class Supervisor:
 
         Ten seconds of life (``healthy_after``) say the same; that it connected does not.
         """
-        self._entered().healthy(monotonic())
+        self._entered().healthy(self._clock())
 
     def wake(self) -> None:
         """Cut a back-off short: the network is back, say.  At most once per ``wake_interval``.
 
         Call it in the thread of the loop.
         """
-        self._entered().wake(monotonic())
+        self._entered().wake(self._clock())
         self._alarm.wake()
 
     def _entered(self) -> retry.Supervision:
@@ -140,7 +140,7 @@ class Supervisor:
             try:
                 sock: socket.socket = (await engine.dial(self._targets, self._dialer)).result
             except errors.CircuitOpen as exc:
-                machine.postpone(monotonic() + (exc.retry_after or 0.0))
+                machine.postpone(self._clock() + (exc.retry_after or 0.0))
                 self._announce(machine, exc, str(exc))
             except errors.ConnectError as exc:
                 self._failed(machine, exc)
@@ -149,7 +149,7 @@ class Supervisor:
                     sock.close()
                     raise StopAsyncIteration
                 self._sock = sock
-                machine.connected(monotonic())
+                machine.connected(self._clock())
                 return sock
             pausing = True
 
@@ -159,7 +159,7 @@ class Supervisor:
             self._reserve(machine)
         try:
             when = machine.next_dial
-            while when is not None and (at_least_a_turn or monotonic() < when):
+            while when is not None and (at_least_a_turn or self._clock() < when):
                 at_least_a_turn = False
                 await self._alarm.sleep(poller.of(asyncio.get_running_loop()), when)
                 if self._over:
@@ -167,7 +167,7 @@ class Supervisor:
                 when = machine.next_dial
         except BaseException:
             if self._reserved:
-                self._budget.release(self._key, monotonic())
+                self._budget.release(self._key, self._clock())
                 self._reserved, self._owes = False, True
             raise
         self._reserved = False  # it is spent now
@@ -175,7 +175,7 @@ class Supervisor:
     def _failed(self, machine: retry.Supervision, error: errors.ConnectError) -> None:
         """Go on after a failed dial, or raise."""
         try:
-            answer = self._ask(error.attempts, machine.failed, monotonic(), error)
+            answer = self._ask(error.attempts, machine.failed, self._clock(), error)
             if isinstance(answer, retry.Stop):
                 self._give_up(answer, error)
                 raise error
@@ -190,7 +190,7 @@ class Supervisor:
         error = causes.lost(self._text, "", None)
         error.stopped = None
         try:
-            answer = self._ask((), machine.lost, monotonic())
+            answer = self._ask((), machine.lost, self._clock())
             if isinstance(answer, retry.Stop):
                 self._give_up(answer, error)
                 raise error
@@ -208,7 +208,7 @@ class Supervisor:
         try:
             return report(*what)
         except OSError as exc:
-            now = monotonic()
+            now = self._clock()
             failure = causes.from_exception(exc, stage="wait", target=self._text, said_by="hook")
             failure.__traceback__ = None  # it would refer to this frame, and that to it
         entry = events.AttemptFailed(now, self._text, failure, now)
@@ -222,21 +222,21 @@ class Supervisor:
 
     def _reserve(self, machine: retry.Supervision) -> None:
         """Take a token for the next dial; while there is none it is dialled seldom."""
-        now = monotonic()
+        now = self._clock()
         self._owes = False
         self._reserved = self._budget.reserve(self._key, now)
         if not self._reserved:
             machine.postpone(now + self._budget.wait(self._key, now))
 
     def _announce(self, machine: retry.Supervision, error: errors.ConnectError, said: str) -> None:
-        now = monotonic()
+        now = self._clock()
         delay = max((machine.next_dial or now) - now, 0.0)
         logger.warning("%s; dialling again in %.2f s", said, delay)
         emit(self._hook, events.RetryScheduled(now, self._text, machine.failures, delay, error))
 
     def _give_up(self, answer: retry.Stop, error: errors.ConnectError) -> None:
         error.stopped, error.retry_after = answer.reason, answer.retry_after
-        emit(self._hook, events.GaveUp(monotonic(), self._text, answer.reason, error))
+        emit(self._hook, events.GaveUp(self._clock(), self._text, answer.reason, error))
 
     def _close(self) -> None:
         if self._sock is not None:

@@ -109,6 +109,20 @@ def _row(columns: dict[str, Any]) -> Cause:
     return Cause(**columns)
 
 
+_MOST_ITEMS = 8
+_MOST_CHARACTERS = 300
+
+
+def _brief(value: object) -> str:
+    """Write a value for a log line: a name server's answer may have thousands of addresses."""
+    if isinstance(value, tuple) and len(value) > _MOST_ITEMS:
+        shown = ", ".join(map(_brief, value[:_MOST_ITEMS]))
+        return f"({shown}, and {len(value) - _MOST_ITEMS} more)"
+    if isinstance(value, str | bytes) and len(value) > _MOST_CHARACTERS:
+        return f"{value[:_MOST_CHARACTERS]!r}..."
+    return repr(value)
+
+
 class Event:
     """Something that happened: ``at`` is its instant on ``time.monotonic()``."""
 
@@ -124,7 +138,7 @@ class Event:
         return [name for base in reversed(cls.__mro__) for name in getattr(base, "__slots__", ())]
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields())
+        fields = ", ".join(f"{name}={_brief(getattr(self, name))}" for name in self._fields())
         return f"{type(self).__name__}({fields})"
 
     def __eq__(self, other: object) -> bool:

@@ -235,6 +235,35 @@ async def test_a_plugged_in_resolver_with_addresses_that_are_none(listener: sock
 # Texts of theirs ----------------------------------------------------------------------------------
 
 
+async def test_log_lines_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    """Also where somebody logs every event: names with thousands of addresses, long paths."""
+
+    class Generous:
+        """Answers with thousands of addresses."""
+
+        async def lookup(self, name: str, family: int, /) -> Answer:
+            """Answer."""
+            six = family == socket.AF_INET6
+            each = range(4000)
+            return Answer(
+                tuple(f"fd00::{n:x}" if six else f"10.0.{n >> 8}.{n & 255}" for n in each)
+            )
+
+    options: Any = {"resolver": Generous(), "address_policy": PUBLIC}
+    with caplog.at_level("DEBUG", "aioconnect"):
+        for text in ("n.test:80", f"{'x' * 63}.{'y' * 63}.test:80", f"unix:/{'p' * 1_000_000}"):
+            with pytest.raises(aioconnect.PolicyDenied):
+                await aioconnect.connect(text, **options)
+        targets: list[aioconnect.TargetLike] = [
+            f"{'z' * 60}{number}.test:80" for number in range(500)
+        ]
+        with pytest.raises(aioconnect.PolicyDenied):
+            await aioconnect.connect(targets, **options)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) > 100
+    assert max(map(len, lines)) < 3000
+
+
 class Asked:
     """A resolver that is never to be asked."""
 

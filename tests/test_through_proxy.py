@@ -31,7 +31,7 @@ from aioconnect import (
     events,
     retry,
 )
-from aioconnect.handshake import recv_exactly, send_all
+from aioconnect.handshake import WRITE, recv_exactly, send_all
 from aioconnect.handshake.proxy_protocol import send_proxy_v2
 from aioconnect.resolve import Answer, StaticResolver
 
@@ -576,6 +576,84 @@ def test_a_handshake_that_fails_is_a_failed_attempt_of_its_stage(api: Api) -> No
         assert "the handshake failed: not ready" in str(error)
         assert isinstance(error, ConnectionAbortedError)
         assert isinstance(error.__cause__, ConnectionAbortedError)
+
+
+# The contract of a handshake ------------------------------------------------------------------
+
+
+def wait_for_banner(sock: socket.socket, endpoint: Any) -> Generator[int, None, bytes]:
+    """Give what the server says, which nobody wants."""
+    return (yield from recv_exactly(sock, 3))
+
+
+async def test_a_loop_that_was_kept_makes_no_silent_handshake_anything_but_late() -> None:
+    """The look at a limit that is noticed late is no failure of its own."""
+    with scripted(silent) as server:
+        asyncio.get_running_loop().call_later(0.1, time.sleep, 0.5)
+        with pytest.raises(AttemptTimedOut) as caught:
+            await aioconnect.connect(
+                *server.address, handshake=wait_for_banner, attempt_timeout=0.2
+            )
+        assert caught.value.stage == "handshake"
+
+
+async def test_a_loop_that_was_kept_does_not_make_an_answer_late() -> None:
+    """It came in time: whoever kept the loop has not made the peer late."""
+
+    def serve(proxy: Scripted, sock: socket.socket) -> None:
+        time.sleep(0.15)
+        sock.sendall(b"220" + BANNER)
+        echo(sock)
+
+    with scripted(serve) as server:
+        asyncio.get_running_loop().call_later(0.1, time.sleep, 0.5)
+        sock = await aioconnect.connect(
+            *server.address, handshake=wait_for_banner, attempt_timeout=0.2
+        )
+        assert await asyncio.to_thread(first_words, sock) == BANNER
+
+
+def test_what_a_handshake_returns_does_not_count(api: Api) -> None:
+    """The call gives the socket."""
+
+    def serve(proxy: Scripted, sock: socket.socket) -> None:
+        sock.sendall(b"220" + BANNER)
+        echo(sock)
+
+    with scripted(serve) as server:
+        assert first_words(api.connect(*server.address, handshake=wait_for_banner)) == BANNER
+
+
+async def _a_coroutine(sock: socket.socket, endpoint: Any) -> None:
+    await asyncio.sleep(0)
+
+
+def _yields_nothing(sock: socket.socket, endpoint: Any) -> Generator[Any, None, None]:
+    yield None
+
+
+@pytest.mark.parametrize(
+    "handshake",
+    [lambda sock, endpoint: None, lambda sock, endpoint: [1], _a_coroutine, _yields_nothing],
+    ids=["None", "a list", "a coroutine", "a generator of None"],
+)
+def test_what_is_no_handshake_is_a_type_error(api: Api, handshake: Any) -> None:
+    """At the first connection, which is closed; and never an endless loop."""
+    with scripted(silent) as server, pytest.raises(TypeError, match="handshake"):
+        api.connect(*server.address, handshake=handshake)
+
+
+def test_an_exception_of_a_handshake_that_is_no_failure_comes_out_unchanged(api: Api) -> None:
+    """It is broken: no other address is tried."""
+
+    def broken(sock: socket.socket, endpoint: Any) -> Generator[int, None, None]:
+        yield WRITE
+        raise ZeroDivisionError
+
+    with scripted(silent) as server, scripted(silent) as second:
+        with pytest.raises(ZeroDivisionError):
+            api.connect([server.address, second.address], handshake=broken)
+        assert second.accepted == []
 
 
 # Other ways of connecting ---------------------------------------------------------------------

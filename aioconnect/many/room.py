@@ -56,10 +56,12 @@ class Waiting(Protocol):
     @property
     def index(self) -> int:
         """Its place in the input."""
+        ...
 
     @property
     def host(self) -> str:
         """The host for which it may lack a port."""
+        ...
 
 
 class Pace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import time
@@ -12,7 +13,7 @@ import pytest
 import aioconnect
 import aioconnect.blocking
 from aioconnect import ConnectError, Dialer, events
-from aioconnect.resolve import StaticResolver
+from aioconnect.resolve import Answer, StaticResolver
 
 from ..support.limits import few_descriptors
 from ..support.needs import needs
@@ -136,3 +137,105 @@ async def test_a_lack_of_descriptors_ends_the_race_and_passes() -> None:
         assert raised.value.errno == errno.EMFILE
         assert len([event for event in seen if isinstance(event, events.AttemptStarted)]) == 1
         (await aioconnect.connect(address)).close()
+
+
+# What is odd about what a caller gives ------------------------------------------------------------
+
+
+class Cancelled:
+    """A resolver whose look-up ends as cancelled: somebody cancelled what it shares inside."""
+
+    def __init__(self, families: Any) -> None:
+        self.families = families
+
+    async def lookup(self, name: str, family: int) -> Answer:
+        """Look up one family."""
+        await asyncio.sleep(0)
+        if family in self.families:
+            raise asyncio.CancelledError
+        return Answer(("127.0.0.1",) if family == socket.AF_INET else ("::1",))
+
+
+async def test_a_look_up_that_somebody_else_cancels_is_a_failed_one() -> None:
+    """At once, with or without a time limit; the call was not cancelled, and does not end so."""
+    both: Any = Cancelled((socket.AF_INET6, socket.AF_INET))
+    for timeout in (None, 30):
+        async with asyncio.timeout(20) as around:
+            with pytest.raises(aioconnect.NameNotResolved) as raised:
+                await aioconnect.connect("name.test", 9, resolver=both, timeout=timeout)
+        assert not around.expired()
+        assert raised.value.errno == socket.EAI_AGAIN
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_one_family_that_somebody_else_cancels_leaves_the_other() -> None:
+    """Its addresses are dialled without a wait."""
+    one: Any = Cancelled((socket.AF_INET6,))
+    with listen() as server:
+        port = server.getsockname()[1]
+        options: Any = {"resolver": one, "resolution_delay": 30, "timeout": 20}
+        (await aioconnect.connect("name.test", port, **options)).close()
+
+
+class Unwilling(socket.socket):
+    """A socket whose close fails, as on a file system that is full; it is closed all the same."""
+
+    def close(self) -> None:
+        """Close it, and fail."""
+        super().close()
+        raise OSError(errno.EIO, "Input/output error")
+
+
+@pytest.mark.parametrize("kind", ["asynchronous", "blocking"])
+@pytest.mark.parametrize("how", ["refused", "lost", "late", "left"])
+async def test_a_close_that_fails_loses_neither_the_winner_nor_another_address(
+    dead: tuple[str, int], how: str, kind: str
+) -> None:
+    """Nor does its error come out."""
+
+    def factory(endpoint: Any) -> socket.socket:
+        bad = endpoint[4] != live
+        return (Unwilling if bad else socket.socket)(*endpoint[:3])
+
+    async def connect(*targets: Any, **options: Any) -> socket.socket:
+        if kind == "blocking":
+            return aioconnect.blocking.connect(list(targets), socket_factory=factory, **options)
+        return await aioconnect.connect(list(targets), socket_factory=factory, **options)
+
+    with refusing() as nobody, listen() as server:
+        live = server.getsockname()
+        if how == "refused":
+            sock = await connect(nobody, nobody, live)
+        elif how == "lost":
+            sock = await connect(dead, dead, live, happy_eyeballs_delay=0)
+        elif how == "late":
+            sock = await connect(dead, live, attempt_timeout=0.02, happy_eyeballs_delay=None)
+        else:
+            with pytest.raises(aioconnect.DeadlineExceeded):
+                await connect(dead, dead, happy_eyeballs_delay=0, timeout=0.05)
+            return
+        assert sock.getpeername() == live
+        sock.close()
+
+
+async def test_a_close_that_is_interrupted_leaves_the_others_closed(dead: tuple[str, int]) -> None:
+    """What interrupted it comes out; nobody is left open but, at most, that one."""
+    made: list[socket.socket] = []
+
+    class Interrupted(socket.socket):
+        def close(self) -> None:
+            super().close()
+            raise KeyboardInterrupt
+
+    def factory(endpoint: Any) -> socket.socket:
+        made.append((Interrupted if len(made) == 1 else socket.socket)(*endpoint[:3]))
+        return made[-1]
+
+    call = aioconnect.connect(
+        [dead] * 4, happy_eyeballs_delay=0, timeout=0.1, socket_factory=factory
+    )
+    with pytest.raises(KeyboardInterrupt):
+        await call
+    assert [sock.fileno() for sock in made] == [-1] * 4

@@ -114,7 +114,10 @@ def test_a_policy_sees_the_number(network: Namespace, api: Api) -> None:
         assert seen == [(HOST, 7000, 0, index())] * 2
 
 
-@pytest.mark.parametrize("options", [{}, {"on_event": lambda event: None}, {"retry": 2}], ids=str)
+OPTIONS = ["plain", "observed", "retried"]
+
+
+@pytest.mark.parametrize("options", [{}, {"on_event": print}, {"retry": 2}], ids=OPTIONS)
 def test_an_interface_that_does_not_exist_is_a_failed_attempt(
     network: Namespace, api: Api, options: dict[str, Any]
 ) -> None:
@@ -126,7 +129,7 @@ def test_an_interface_that_does_not_exist_is_a_failed_attempt(
     api.connect(targets, timeout=10, **options).close()
 
 
-@pytest.mark.parametrize("options", [{}, {"on_event": lambda event: None}, {"retry": 2}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"on_event": print}, {"retry": 2}], ids=OPTIONS)
 @pytest.mark.parametrize("where", ["a target", "several", "a source", "own socket"])
 @needs("veth")
 def test_an_interface_without_an_address_is_an_error_of_ours(

@@ -6,10 +6,15 @@ import asyncio
 import contextlib
 import itertools
 import socket
+import time
 from typing import Any
 
+import pytest
+
 import aioconnect
-import aioconnect.blocking
+from aioconnect import poller
+
+from ..support.account import without_collector
 
 
 async def test_a_tight_loop_of_connects_still_serves_another_task() -> None:
@@ -91,3 +96,126 @@ async def test_calls_that_are_cancelled_while_they_wait_for_their_turn_hold_nobo
     outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 20)
     assert outcomes.count("dialled") == 164
     assert all(task.cancelled() for task in tasks[64:300])
+
+
+# One call with thousands of addresses -------------------------------------------------------------
+
+
+def nowhere(endpoint: Any) -> None:
+    """Forbid it."""
+    raise PermissionError("forbidden")
+
+
+async def test_a_call_that_is_refused_again_and_again_lets_the_loop_have_its_turn() -> None:
+    """After 64 failures at once."""
+    dialled = 0
+    seen: list[int] = []
+
+    def count(endpoint: Any) -> None:
+        nonlocal dialled
+        dialled += 1
+        nowhere(endpoint)
+
+    async def other() -> None:
+        while True:
+            seen.append(dialled)
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    await asyncio.sleep(0)
+    targets = [f"127.0.{n >> 8}.{n & 255}:9" for n in range(2000)]
+    with pytest.raises(aioconnect.AccessDenied):
+        await aioconnect.connect(targets, address_policy=count)
+    task.cancel()
+    assert dialled == 2000
+    assert max(after - before for before, after in itertools.pairwise(seen)) <= 65
+
+
+async def test_a_call_that_is_refused_again_and_again_can_be_cancelled() -> None:
+    """Between two of its turns."""
+    dialled: list[Any] = []
+
+    def count(endpoint: Any) -> None:
+        dialled.append(endpoint)
+        nowhere(endpoint)
+
+    targets = [f"127.0.{n >> 8}.{n & 255}:9" for n in range(20_000)]
+    task = asyncio.create_task(aioconnect.connect(targets, address_policy=count))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert 0 < len(dialled) <= 4 * 64
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options", [{}, {"on_event": lambda event: None}, {"retry": 2}], ids=["plain", "seen", "retry"]
+)
+def test_the_cost_grows_no_faster_than_the_targets(options: dict[str, Any]) -> None:
+    """Four times as many refusals take four times as long, also when somebody observes."""
+
+    def cost(count: int) -> float:
+        targets = [f"127.{n >> 16}.{n >> 8 & 255}.{n & 255}:9" for n in range(count)]
+        spent = []
+        for _ in range(2):
+            before = time.process_time()
+            with pytest.raises(aioconnect.AccessDenied):
+                asyncio.run(dial(targets))
+            spent.append(time.process_time() - before)
+        return min(spent)
+
+    async def dial(targets: Any) -> None:
+        await aioconnect.connect(targets, address_policy=nowhere, timeout=None, **options)
+
+    with without_collector():
+        assert cost(40_000) < 7 * cost(10_000)
+
+
+# The wait for a turn ------------------------------------------------------------------------------
+
+
+async def test_the_wait_for_a_turn_is_inside_the_deadline() -> None:
+    """A call whose time is up when its turn comes dials nothing, and is late."""
+    dialled = 0
+
+    def slowly(endpoint: Any) -> None:
+        nonlocal dialled
+        dialled += 1
+        time.sleep(0.002)
+        nowhere(endpoint)
+
+    dialer = aioconnect.Dialer(address_policy=slowly, timeout=0.05)
+    calls = [dialer.connect("127.0.0.1", 9) for _ in range(300)]
+    ends = await asyncio.gather(*calls, return_exceptions=True)
+    late = [error for error in ends if isinstance(error, aioconnect.DeadlineExceeded)]
+    assert len(late) >= 100
+    assert dialled == 300 - len(late)
+    assert all(error.elapsed >= 0.05 and error.count == 0 for error in late)
+    assert {error.stage for error in late} == {"wait"}
+    assert all("127.0.0.1:9" in str(error) for error in late)
+
+
+async def test_a_call_that_waits_for_its_turn_ends_when_its_time_is_up() -> None:
+    """Not when its turn would come: many may be before it."""
+    dialled = 0
+
+    def slowly(endpoint: Any) -> None:
+        nonlocal dialled
+        dialled += 1
+        time.sleep(0.001)
+        nowhere(endpoint)
+
+    async def last() -> int:
+        with pytest.raises(aioconnect.DeadlineExceeded):
+            await aioconnect.connect("127.0.0.1", 9, timeout=0.1)
+        return dialled
+
+    dialer = aioconnect.Dialer(address_policy=slowly)
+    crowd = 64 * 20
+    calls = [dialer.connect("127.0.0.1", 9) for _ in range(crowd)]
+    *_, then = await asyncio.gather(*calls, last(), return_exceptions=True)
+    assert dialled == crowd
+    assert then <= crowd / 2
+    assert not poller.of(asyncio.get_running_loop())._queue

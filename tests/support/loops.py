@@ -8,6 +8,7 @@ nowhere else.
 from __future__ import annotations
 
 import asyncio
+import selectors
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Self
@@ -31,6 +32,34 @@ for _make in LOOPS.values():
 
 GRACE = 3
 """Turns of the loop in which a closing transport and a cancelled look-up must be gone."""
+
+
+class _Jumping(selectors.DefaultSelector):
+    """A selector that lets no time pass: where it would wait it puts its clock on."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        """Return what is ready."""
+        found = super().select(0)
+        if found or timeout == 0:
+            return found
+        if timeout is None:
+            return super().select(20)
+        self.now += timeout
+        return found
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """A loop with a clock of its own, which jumps to the next timer when nothing else is to do."""
+
+    def __init__(self) -> None:
+        self._jumping = _Jumping()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        """Return the instant."""
+        return self._jumping.now
 
 
 class _Recording:
