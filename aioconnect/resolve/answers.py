@@ -13,6 +13,8 @@ from ..text import safe
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..terms import SaidBy
+
 __all__ = [
     "ABSENT",
     "EAI_NODATA",
@@ -182,10 +184,18 @@ def is_zone_text(zone: str) -> bool:
 # Errors -------------------------------------------------------------------------------------------
 
 
-def failure(exc: OSError, name: str, family: int, duration: float = 0.0) -> ConnectError:
+def failure(
+    exc: OSError, name: str, family: int, duration: float = 0.0, said_by: SaidBy = "kernel"
+) -> ConnectError:
     """Build the error of a look-up: a ``ConnectError`` that is also the built-in of ``exc``."""
     return from_exception(
-        exc, stage="resolve", target=safe(name), address=name, family=family, elapsed=duration
+        exc,
+        stage="resolve",
+        target=safe(name),
+        address=name,
+        family=family,
+        elapsed=duration,
+        said_by=said_by,
     )
 
 

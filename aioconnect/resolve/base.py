@@ -195,8 +195,8 @@ async def _outcome(resolver: Resolver, name: str, family: int) -> Answer | OSErr
         return check(resolver, "lookup", answer, family, name)
     except ConnectError as exc:
         return exc.with_traceback(None)
-    except OSError as exc:
-        return failure(exc, name, family)
+    except OSError as exc:  # of a caller's resolver: ours raise ConnectErrors
+        return failure(exc, name, family, said_by="hook")
     except asyncio.CancelledError:
         if _is_cancelled():
             raise

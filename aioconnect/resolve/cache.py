@@ -326,13 +326,13 @@ class _Kept:
         until: float,
         stale_until: float,
         answers: tuple[Answer, ...] | None,
-        error: OSError | None = None,
+        error: ConnectError | None = None,
     ) -> None:
         self.until = until
         self.stale_until = stale_until
         self.answers = answers
         self.number = 0 if error is None else error.errno or 0
-        self.text = "" if error is None else error.strerror or ""
+        self.text = "" if error is None else error.words
 
 
 def _served(answer: Answer, ttl: float) -> Answer:
