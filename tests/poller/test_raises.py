@@ -179,8 +179,10 @@ def test_everybody_else_has_their_turn(raised: type[BaseException]) -> None:
 
     async def main() -> None:
         tasks = [asyncio.create_task(dial(number)) for number in range(200)]
+        lost = tasks.pop(poller.SLOTS + 2)
         await asyncio.wait_for(asyncio.gather(*tasks), 20)
-        assert came == list(range(200))
+        assert sorted([*came, poller.SLOTS + 2]) == list(range(200))
+        lost.cancel()
 
     program = Program(Loop)
     program.run(main)
