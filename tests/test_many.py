@@ -481,7 +481,9 @@ async def test_the_error_of_a_target_is_that_of_connect(what: str, options: dict
 
 def facts(error: ConnectError) -> Any:
     """Return all that an error says, but for the times."""
-    said = {name: value for name, value in vars(error).items() if name != "elapsed"}
+    kept = ("elapsed", "code", "help", "hint")  # the last three from when they were asked for
+    said = {name: value for name, value in vars(error).items() if name not in kept}
+    said |= {name: getattr(error, name) for name in kept[1:]}
     (failed,) = error.attempts
     said["attempts"] = (
         failed.number,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .. import causes
 from ..call import Call
-from ..errors import Help, NameNotResolved, NoBuffers, TooManyOpenFiles
+from ..errors import Help, NameNotResolved, NoBuffers, PortsExhausted, TooManyOpenFiles
 
 if TYPE_CHECKING:
     from collections import deque
@@ -24,6 +24,9 @@ __all__ = ["EVERYWHERE", "Entry", "host_of"]
 
 EVERYWHERE = (TooManyOpenFiles, NoBuffers, NameNotResolved)
 """What this host lacks for a moment, for everything that is dialled; else for one destination."""
+
+
+_LACKING = (TooManyOpenFiles, NoBuffers, PortsExhausted)
 
 
 class Entry(Call):
@@ -72,7 +75,7 @@ class Entry(Call):
 
     def round_failed(self, failures: Sequence[AttemptFailed]) -> bool:
         """Let a round not count that failed only because this host lacked something."""
-        lacking = [failed for failed in failures if failed.error.help & Help.LOCAL]
+        lacking = [failed for failed in failures if _is_lack(failed.error)]
         if not lacking:
             return False
         elapsed = self._driver.clock() - self.started
@@ -88,6 +91,13 @@ class Entry(Call):
     def host(self) -> str:
         """The host for which a port may be lacking."""
         return host_of(self._targets[0].dialled)
+
+
+def _is_lack(error: ConnectError) -> bool:
+    """Whether this host lacked something that others give back: not a local address in use."""
+    if isinstance(error, NameNotResolved):  # most are about the name, one kind about threads
+        return bool(error.cause().help & Help.LOCAL)
+    return isinstance(error, _LACKING)
 
 
 def host_of(target: Target) -> str:
