@@ -54,6 +54,7 @@ def connect(
         resolution_delay: seconds that IPv4 addresses wait for IPv6 ones (default 0.05).
         max_concurrent: attempts that may be open at a time (default 6).
         interleave: addresses of the first family that come first (default 1).
+        max_addresses: addresses of one name that may be dialled (default 32).
         socket_options: ``(level, name, value)`` for each ``setsockopt`` (default none).
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt (default None).
         address_policy: which addresses may be dialled (default None).

@@ -64,6 +64,8 @@ class Dialer(Options):
         max_concurrent: attempts that may be open at a time.  Further addresses wait.  Default 6.
         interleave: addresses of the first family that come first.  The First Address Family Count
             of RFC 8305, section 4.  Default 1.
+        max_addresses: addresses of one name that may be dialled.  The best of them; up to 8, and no
+            more than half, of the family that comes second.  Default 32.
         socket_options: ``(level, name, value)`` for each ``setsockopt``.  They are set before the
             socket is bound and connected.  Default none.
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.  It returns an
@@ -126,6 +128,7 @@ class Dialer(Options):
             resolution_delay: seconds that IPv4 addresses wait for IPv6 ones.
             max_concurrent: attempts that may be open at a time.
             interleave: addresses of the first family that come first.
+            max_addresses: addresses of one name that may be dialled.
             socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
             address_policy: which addresses may be dialled.
@@ -194,6 +197,7 @@ class Dialer(Options):
             resolution_delay: seconds that IPv4 addresses wait for IPv6 ones.
             max_concurrent: attempts that may be open at a time.
             interleave: addresses of the first family that come first.
+            max_addresses: addresses of one name that may be dialled.
             socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
             address_policy: which addresses may be dialled.
@@ -257,6 +261,7 @@ class Dialer(Options):
             resolution_delay: seconds that IPv4 addresses wait for IPv6 ones.
             max_concurrent: attempts that may be open at a time.
             interleave: addresses of the first family that come first.
+            max_addresses: addresses of one name that may be dialled.
             socket_options: ``(level, name, value)`` for each ``setsockopt``.
             socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.
             address_policy: which addresses may be dialled.
@@ -395,6 +400,8 @@ async def connect(
         max_concurrent: attempts that may be open at a time.  Further addresses wait.  Default 6.
         interleave: addresses of the first family that come first.  The First Address Family Count
             of RFC 8305, section 4.  Default 1.
+        max_addresses: addresses of one name that may be dialled.  The best of them; up to 8, and no
+            more than half, of the family that comes second.  Default 32.
         socket_options: ``(level, name, value)`` for each ``setsockopt``.  They are set before the
             socket is bound and connected.  Default none.
         socket_factory: called with a ``getaddrinfo`` 5-tuple for each attempt.  It returns an

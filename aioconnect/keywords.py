@@ -172,6 +172,15 @@ OPTIONS = (
         unit="addresses",
     ),
     Option(
+        "max_addresses",
+        "int",
+        32,
+        checks.count,
+        "of one name that may be dialled.  The best of them; up to 8, and no more than half, of "
+        "the family that comes second.",
+        unit="addresses",
+    ),
+    Option(
         "socket_options",
         "Iterable[SocketOption] | None",
         (),

@@ -61,7 +61,7 @@ def _at_hand(target: Target, options: Options) -> Sequence[Endpoint] | None:
         answers = floor.at_hand(_resolver(options), name.host, families)
         if answers is None:
             return None
-        found.append(floor.arranged(answers, name.port, options.type))
+        found.append(floor.arranged(answers, name.port, options.type, options.max_addresses))
     return _join(target, found, options)
 
 
@@ -277,16 +277,16 @@ class NameLookups:
 
         The family that comes first leaves a share to the other.
         """
-        from .resolve.order import MAX_ADDRESSES, OTHER_FAMILY
+        from .resolve.order import share_of_other_family
 
         assert _resolving is not None
-        offered = name.endpoints
-        most = MAX_ADDRESSES - OTHER_FAMILY if name.awaited else MAX_ADDRESSES
+        offered, most = name.endpoints, self._options.max_addresses
+        at_once = most - share_of_other_family(most) if name.awaited else most
         known: Sequence[Endpoint] = _resolving.arranged(
-            name.answers, name.asked.port, self._options.type, most
+            name.answers, name.asked.port, self._options.type, at_once
         )
         fresh = [each for each in known if each not in offered]
-        dropped = fresh[max(MAX_ADDRESSES - len(offered), 0) :] if offered else ()
+        dropped = fresh[max(most - len(offered), 0) :] if offered else ()
         return [each for each in known if each not in dropped] if dropped else known
 
     def _offer(self, name: Name, race: Race, now: float) -> None:

@@ -93,6 +93,10 @@ class Options:
     """Addresses of the first family that come first.  The First Address Family Count of RFC 8305,
     section 4."""
 
+    max_addresses: int
+    """Addresses of one name that may be dialled.  The best of them; up to 8, and no more than half,
+    of the family that comes second."""
+
     socket_options: tuple[SocketOption, ...]
     """``(level, name, value)`` for each ``setsockopt``.  They are set before the socket is bound
     and connected."""

@@ -49,6 +49,7 @@ class TargetOptions(TypedDict, total=False):
     resolution_delay: float
     max_concurrent: int
     interleave: int
+    max_addresses: int
     socket_options: Iterable[SocketOption] | None
     socket_factory: Callable[[Endpoint], socket.socket] | None
     address_policy: AddressPolicyLike | None
@@ -112,6 +113,7 @@ if TYPE_CHECKING:
         resolution_delay: float = 0.05,
         max_concurrent: int = 6,
         interleave: int = 1,
+        max_addresses: int = 32,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
@@ -139,6 +141,7 @@ if TYPE_CHECKING:
         resolution_delay: float = 0.05,
         max_concurrent: int = 6,
         interleave: int = 1,
+        max_addresses: int = 32,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
@@ -166,6 +169,7 @@ if TYPE_CHECKING:
         resolution_delay: float = ...,
         max_concurrent: int = ...,
         interleave: int = ...,
+        max_addresses: int = ...,
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: AddressPolicyLike | None = ...,
@@ -204,6 +208,7 @@ if TYPE_CHECKING:
         resolution_delay: float = ...,
         max_concurrent: int = ...,
         interleave: int = ...,
+        max_addresses: int = ...,
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: AddressPolicyLike | None = ...,
@@ -242,6 +247,7 @@ if TYPE_CHECKING:
         resolution_delay: float = ...,
         max_concurrent: int = ...,
         interleave: int = ...,
+        max_addresses: int = ...,
         socket_options: Iterable[SocketOption] | None = ...,
         socket_factory: Callable[[Endpoint], socket.socket] | None = ...,
         address_policy: AddressPolicyLike | None = ...,
@@ -279,6 +285,7 @@ if TYPE_CHECKING:
         resolution_delay: float = 0.05,
         max_concurrent: int = 6,
         interleave: int = 1,
+        max_addresses: int = 32,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
@@ -316,6 +323,7 @@ if TYPE_CHECKING:
         resolution_delay: float = 0.05,
         max_concurrent: int = 6,
         interleave: int = 1,
+        max_addresses: int = 32,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
@@ -344,6 +352,7 @@ if TYPE_CHECKING:
         resolution_delay: float = 0.05,
         max_concurrent: int = 6,
         interleave: int = 1,
+        max_addresses: int = 32,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
@@ -377,6 +386,7 @@ if TYPE_CHECKING:
         resolution_delay: float = 0.05,
         max_concurrent: int = 6,
         interleave: int = 1,
+        max_addresses: int = 32,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,
@@ -405,6 +415,7 @@ if TYPE_CHECKING:
         resolution_delay: float = 0.05,
         max_concurrent: int = 6,
         interleave: int = 1,
+        max_addresses: int = 32,
         socket_options: Iterable[SocketOption] | None = (),
         socket_factory: Callable[[Endpoint], socket.socket] | None = None,
         address_policy: AddressPolicyLike | None = None,

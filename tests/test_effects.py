@@ -242,6 +242,15 @@ async def interleave(dial: Dial) -> None:
         assert asked[:5] == [V4, V4, V6, V6, V6]
 
 
+async def max_addresses(dial: Dial) -> None:
+    """Leave out the rest of what the name has."""
+    names = StaticResolver({"db.test": ["127.0.0.1", "127.0.0.2", "127.0.0.3"]})
+    events: list[Event] = []
+    with refusing() as (_, port), pytest.raises(aioconnect.ConnectionRefused):
+        await dial(("db.test", port), resolver=names, max_addresses=2, on_event=events.append)
+    assert sum(isinstance(event, AttemptStarted) for event in events) == 2
+
+
 async def socket_options(dial: Dial) -> None:
     """Set them on the socket."""
     keepalive = (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -313,8 +322,9 @@ EFFECTS: dict[str, Callable[[Dial], Awaitable[None]]] = {
     effect.__name__.removesuffix("_"): effect
     for effect in (
         *(timeout, attempt_timeout, retry_, budget, breaker, resolver, family, type_, local_addr),
-        *(happy_eyeballs_delay, resolution_delay, max_concurrent, interleave, socket_options),
-        *(socket_factory, address_policy, allowed_names, proxy, handshake, on_event),
+        *(happy_eyeballs_delay, resolution_delay, max_concurrent, interleave, max_addresses),
+        *(socket_options, socket_factory, address_policy, allowed_names, proxy, handshake),
+        on_event,
     )
 }
 

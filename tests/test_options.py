@@ -96,6 +96,7 @@ DEFAULTS: dict[str, Any] = {
     "resolution_delay": 0.05,
     "max_concurrent": 6,
     "interleave": 1,
+    "max_addresses": 32,
     "socket_options": (),
     "socket_factory": None,
     "address_policy": None,
@@ -181,6 +182,7 @@ ACCEPTED: list[tuple[str, Any, Any]] = [
     ("max_concurrent", 1, 1),
     ("max_concurrent", 1000, 1000),
     ("interleave", 2, 2),
+    ("max_addresses", 100, 100),
     ("family", 0, 0),
     ("family", socket.AF_INET, V4),
     ("family", socket.AF_INET6, V6),
@@ -280,7 +282,7 @@ BAD_COUNTS: dict[str, tuple[Any, type[Exception]]] = {
     "infinity": (inf, TypeError),
     "text": ("2", TypeError),
 }
-COUNTS = ["max_concurrent", "interleave"]
+COUNTS = ["max_concurrent", "interleave", "max_addresses"]
 
 BAD: list[Any] = [
     *[

@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from ..targets import Endpoint
     from .answers import Answer
 
-__all__ = ["PolicyTable", "arranged", "sort", "sorted_for_dialling", "source_of"]
+__all__ = [
+    "PolicyTable",
+    "arranged",
+    "share_of_other_family",
+    "sort",
+    "sorted_for_dialling",
+    "source_of",
+]
 
 _AF_INET, _AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)
 
@@ -39,8 +46,8 @@ AddrInfo: TypeAlias = tuple[Any, ...]
 """(family, type, proto, canonical name, socket address), as getaddrinfo gives it."""
 
 
-MAX_ADDRESSES = 32
-"""Addresses of one name that are dialled at most: a name server's answer may have thousands."""
+_MOST_ADDRESSES_KEPT = 32
+"""Addresses of an answer whose order is kept: a name server's may have thousands."""
 
 OTHER_FAMILY = 8
 """Addresses that the less preferred family keeps, if it has them, when an answer is cut."""
@@ -50,7 +57,7 @@ MOST_SORTED = 256
 
 
 def arranged(
-    answers: Sequence[Answer], port: int, kind: int, max_addresses: int = MAX_ADDRESSES
+    answers: Sequence[Answer], port: int, kind: int, max_addresses: int
 ) -> tuple[Endpoint, ...]:
     """Return the addresses of one name in the order to dial.
 
@@ -66,7 +73,7 @@ def arranged(
         ``max_addresses``, of which up to 8 belong to the family that is less preferred.
 
     For one address, for IPv4 alone and for libc's order no I/O is done.  The order of up to
-    ``MAX_ADDRESSES`` addresses is kept for ``KEEP_SOURCES`` seconds.
+    32 addresses is kept for ``KEEP_SOURCES`` seconds.
     """
     key: tuple[Any, ...]
     if len(answers) == 2:  # nearly always, and on the path of every name at hand
@@ -89,7 +96,7 @@ def arranged(
     else:
         infos, sure = _sorted(infos)
     arranged = tuple(_cut(infos, max_addresses))
-    if sure and sum([len(answer.addresses) for answer in answers]) <= MAX_ADDRESSES:
+    if sure and sum([len(answer.addresses) for answer in answers]) <= _MOST_ADDRESSES_KEPT:
         if len(_orders) >= _MOST_KEPT:
             _orders.clear()
         _orders[key] = (now + KEEP_SOURCES, arranged)
@@ -111,12 +118,17 @@ def _endpoints(answer: Answer, port: int, kind: int) -> list[Endpoint]:
     return endpoints
 
 
+def share_of_other_family(most: int) -> int:
+    """Return how many of ``most`` addresses the less preferred family keeps, if it has them."""
+    return min(OTHER_FAMILY, most // 2)
+
+
 def _cut(infos: list[Endpoint], most: int) -> Iterable[Endpoint]:
     """Return the first ``most``, of which some belong to the family that does not come first."""
     if len(infos) <= most:
         return infos
     first = infos[0][0]
-    others = [info for info in infos if info[0] != first][: min(OTHER_FAMILY, most // 2)]
+    others = [info for info in infos if info[0] != first][: share_of_other_family(most)]
     left = most - len(others)
     kept: list[Endpoint] = []
     reserved = set(others)

@@ -16,6 +16,8 @@ from aioconnect.resolve import Answer, StaticResolver
 from ..support.servers import listen, refusing
 from .hooks import BrokenResolver, Surprise
 
+V4, V6 = int(socket.AF_INET), int(socket.AF_INET6)
+
 
 async def test_a_name_is_dialled_at_the_addresses_that_the_resolver_answers() -> None:
     """Both families are asked for, and the one that listens wins."""
@@ -153,3 +155,47 @@ async def test_a_family_that_was_not_answered_is_no_failure_of_a_name_that_was()
     error = caught.value
     assert isinstance(error, ConnectError)
     assert [attempt.stage for attempt in error.attempts] == ["connect"]
+
+
+@pytest.mark.parametrize(
+    ("most", "sixes", "fours", "dialled"),
+    [
+        (1, 3, 3, (1, 0)),
+        (2, 3, 3, (1, 1)),
+        (3, 0, 5, (0, 3)),
+        (5, 9, 9, (3, 2)),
+        (5, 1, 9, (1, 4)),
+        (32, 40, 40, (24, 8)),
+        (100, 60, 3, (60, 3)),
+    ],
+)
+@pytest.mark.parametrize("apart", [False, True], ids=["both at once", "one after the other"])
+async def test_no_more_addresses_of_a_name_are_dialled_than_max_addresses(
+    most: int, sixes: int, fours: int, dialled: tuple[int, int], apart: bool
+) -> None:
+    """With a share for the family that comes second, also if its answer comes later."""
+    ranked = {  # as libc would have sorted them
+        V6: Answer(tuple(f"fd00::{n:x}" for n in range(1, sixes + 1)), places=(*range(sixes),)),
+        V4: Answer(
+            tuple(f"127.1.0.{n}" for n in range(1, fours + 1)),
+            places=(*range(sixes, sixes + fours),),
+        ),
+    }
+
+    class Names:
+        async def lookup(self, name: str, family: int) -> Answer:
+            if apart and family == V4:
+                await asyncio.sleep(0.01)
+            return ranked[family]
+
+    asked: list[int] = []
+
+    def deny(endpoint: aioconnect.NamedEndpoint) -> bool:
+        asked.append(endpoint[0])
+        return False
+
+    with pytest.raises(aioconnect.PolicyDenied):
+        await aioconnect.connect(
+            "db.test", 80, resolver=Names(), address_policy=deny, max_addresses=most
+        )
+    assert (asked.count(V6), asked.count(V4)) == dialled

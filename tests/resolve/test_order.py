@@ -392,10 +392,10 @@ def test_each_address_is_dialled_once() -> None:
 
 def test_an_endpoint_is_what_getaddrinfo_gives() -> None:
     """With the scope of a link-local address as a number, or the interface's name."""
-    (four,) = order.arranged([answer("10.0.0.1")], 80, socket.SOCK_STREAM)
+    (four,) = order.arranged([answer("10.0.0.1")], 80, socket.SOCK_STREAM, 32)
     assert four == (V4, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("10.0.0.1", 80))
     for zone, scope in (("3", 3), ("lo", "lo")):
-        (six,) = order.arranged([answer(f"fe80::1%{zone}")], 53, socket.SOCK_DGRAM)
+        (six,) = order.arranged([answer(f"fe80::1%{zone}")], 53, socket.SOCK_DGRAM, 32)
         assert six[1:] == (socket.SOCK_DGRAM, socket.IPPROTO_UDP, "", ("fe80::1", 53, 0, scope))
 
 

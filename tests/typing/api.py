@@ -157,6 +157,7 @@ async def every_option_has_its_type(budget: retry.Budget, breaker: retry.Breaker
         resolution_delay=0.05,
         max_concurrent=6,
         interleave=1,
+        max_addresses=32,
         socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)],
         socket_factory=make,
         address_policy=forbid,
@@ -264,6 +265,7 @@ async def every_function_takes_every_option(
     await create_connection(Echo, "a", 1, timeout="5")  # type: ignore[arg-type]
     await Dialer().create_connection(Echo, "a", 1, timeout="5")  # type: ignore[arg-type]
     connect_many(["a:1"], interleave="1")  # type: ignore[arg-type]
+    connect_many(["a:1"], max_addresses=1.5)  # type: ignore[arg-type]
     await wait_until_ready("a", 1, interleave="1")  # type: ignore[arg-type]
     blocking.connect("a", 1, timeout="5")  # type: ignore[arg-type]
     Dialer(timeout="5")  # type: ignore[arg-type]
@@ -343,6 +345,7 @@ def a_dialer_shows_its_options(dialer: Dialer, options: Options) -> None:
     assert_type(dialer.resolution_delay, float)
     assert_type(dialer.max_concurrent, int)
     assert_type(dialer.interleave, int)
+    assert_type(dialer.max_addresses, int)
     assert_type(dialer.socket_options, tuple[tuple[int, int, int | bytes], ...])
     as_options: Options = dialer
     assert_type(as_options == options, bool)
