@@ -108,10 +108,10 @@ class Instants:
         """
         for queue in tuple(self._queues):
             for waits, when in queue.until(now):
-                if waits.slot is not queue:
+                served = waits.slot is not queue
+                if served:
                     queue.pop(waits, None)  # it was left behind by what was raised
                     continue
-                served = False
                 try:
                     self.cancel(waits)
                     yield waits

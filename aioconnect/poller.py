@@ -290,20 +290,32 @@ def _cancel(tasks: list[asyncio.Task[None]]) -> None:
 
 
 async def _look_up(
-    driven: Driven, asked: Any, resolver: Resolver, name: str, families: Sequence[int]
+    driven: Driven,
+    asked: Any,
+    resolver: Resolver,
+    name: str,
+    families: Sequence[int],
+    end: BaseException | None = None,  # set here, or it were not when the first line raises
 ) -> None:
-    from .resolve.base import lookup_name
-
-    end: BaseException | None = None
-    answers = lookup_name(resolver, name, families)
     try:
-        async for answer in answers:
-            driven.put((asked, answer))
+        from .resolve.base import cancelled_by_others, lookup_name
+
+        answers = lookup_name(resolver, name, families)
+        try:
+            async for answer in answers:
+                driven.put((asked, answer))
+        finally:
+            await answers.aclose()
     except Exception as exc:
         end = exc.with_traceback(None) if isinstance(exc, OSError) else exc
-    finally:
-        await answers.aclose()
-    driven.put((asked, end))
+    except asyncio.CancelledError:
+        end = cancelled_by_others(name, families[0])  # else nobody hears it
+        raise
+    except BaseException as exc:
+        end = exc
+        raise
+    finally:  # whatever was raised, who waits for the name hears of it
+        driven.put((asked, end))
 
 
 def _clock_of(loop: AbstractEventLoop) -> Callable[[], float]:
