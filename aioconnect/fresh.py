@@ -73,6 +73,7 @@ def custom_socket(
             stage, said_by = "bind", "kernel"
             about = next((each for of, each in options.local_addr if of == family), None)
             _bind(sock, family, about)
+        return sock
     except OSError as exc:
         if sock is not None:
             close(sock)
@@ -83,7 +84,6 @@ def custom_socket(
         if sock is not None:
             close(sock)
         raise
-    return sock
 
 
 def _applies(option: Any, family: int, kind: int) -> bool:
@@ -117,16 +117,18 @@ def _denied(
 
 def _from_factory(endpoint: Any, options: Options) -> socket.socket:
     assert options.socket_factory is not None
-    sock = options.socket_factory(endpoint)
-    if not isinstance(sock, socket.socket):
-        raise TypeError(f"socket_factory must return a socket.socket, not {sock!r}")
+    sock: Any = None
     try:
+        sock = options.socket_factory(endpoint)
+        if not isinstance(sock, socket.socket):
+            raise TypeError(f"socket_factory must return a socket.socket, not {sock!r}")
         sock.setblocking(False)
         sock.set_inheritable(False)
+        return sock
     except BaseException:
-        close(sock)
+        if isinstance(sock, socket.socket):
+            close(sock)
         raise
-    return sock
 
 
 def _bind(sock: socket.socket, family: int, address: Any) -> None:

@@ -104,25 +104,37 @@ class Instants:
     def due(self, now: float) -> Iterator[Waits]:
         """Take out, one by one, who waits for ``now`` or earlier.
 
-        What was not taken out yet stays: an exception between two of them loses none.
+        What is raised while one is served loses none: that one, too, is due again.
         """
         for queue in tuple(self._queues):
-            for waits in queue.until(now):
-                if waits.slot is queue:
+            for waits, when in queue.until(now):
+                served = waits.slot is not queue
+                if served:
+                    queue.pop(waits, None)  # it was left behind by what was raised
+                    continue
+                try:
                     self.cancel(waits)
                     yield waits
+                    served = True
+                finally:
+                    if not served and waits.slot is None:
+                        self.add(when, waits)
             if not queue and len(self._queues) > 1:
                 self._queues.remove(queue)
-        heap = self._heap
-        while heap and heap[0][0] <= now:
-            waits = heap[0][2]
-            if waits is not None:
+        while self._heap and self._heap[0][0] <= now:
+            when, _, waits = self._heap[0]
+            if waits is None:
+                heapq.heappop(self._heap)
+                self._void -= 1
+                continue
+            served = False
+            try:
                 self.cancel(waits)
                 yield waits
-                heap = self._heap
-            else:
-                heapq.heappop(heap)
-                self._void -= 1
+                served = True
+            finally:
+                if not served and waits.slot is None:
+                    self.add(when, waits)
         self.earliest = self.first()
 
     def __len__(self) -> int:
@@ -137,11 +149,11 @@ class _Queue(dict[Any, float]):
     def __init__(self) -> None:
         self.last = -inf
 
-    def until(self, now: float) -> list[Any]:
-        """Return who waits for ``now`` or earlier."""
+    def until(self, now: float) -> list[tuple[Any, float]]:
+        """Return who waits for ``now`` or earlier, with the instants."""
         due = []
-        for waits, when in self.items():
-            if when > now:
+        for entry in self.items():
+            if entry[1] > now:
                 break
-            due.append(waits)
+            due.append(entry)
         return due

@@ -30,7 +30,7 @@ from .wait import WRITE
 
 if TYPE_CHECKING:
     import socket
-    from asyncio import AbstractEventLoop, Future, TimerHandle
+    from asyncio import AbstractEventLoop, Future, Handle, TimerHandle
     from collections.abc import Callable, Coroutine, Sequence
 
     from .driver import World
@@ -54,6 +54,9 @@ begun in one turn would all time out late, by as long as that turn was."""
 LONGEST_TIMER = 1.0
 """Seconds for the timer at most: what is later is armed again, and what is left when nobody waits
 any more is soon gone."""
+
+SPARE = 0.01
+"""Seconds between the timer and the spare one, which fires if something was raised in the first."""
 
 FINISH_LOOKUPS = 1.0
 """Seconds that look-ups may go on after the connection is there, for the resolver's cache."""
@@ -80,6 +83,8 @@ class Poller:
         "_loop",
         "_queue",
         "_scheduled",
+        "_spare_timer",
+        "_spare_turn",
         "_taken",
         "_timer",
         "_watcher",
@@ -100,9 +105,11 @@ class Poller:
         self._instants = Instants()
         self._added = 0
         self._timer: TimerHandle | None = None
+        self._spare_timer: TimerHandle | None = None
         self._armed = inf
         self._taken = 0
         self._scheduled = False
+        self._spare_turn: Handle | None = None
         self._queue: deque[Future[None]] = deque()
 
     # Readiness -----------------------------------------------------------------------------------
@@ -156,25 +163,33 @@ class Poller:
         loop = self._loop()
         if loop is None:
             return
-        if self._timer is not None:
-            self._timer.cancel()
+        timer, spare = self._timer, self._spare_timer
         now = self.clock()
-        self._armed = when = min(max(when, now), now + LONGEST_TIMER)
+        when = min(max(when, now), now + LONGEST_TIMER)
+        # What is raised in a callback, in its first line too, takes nobody's time limit away: the
+        # old timers go when the new ones are there, and the spare one when all is done.
         self._timer = loop.call_later(when - now, self._fire)
+        self._spare_timer = loop.call_later(when - now + SPARE, self._fire)
+        self._armed = when
+        if timer is not None:
+            timer.cancel()
+        if spare is not None:
+            spare.cancel()
 
     def _fire(self) -> None:
+        spare = self._spare_timer
         self._timer = None
         self._armed = inf
-        soonest = 0.0
-        try:
-            now = self.clock()
-            soonest = now + 0.001  # it fired too early, or will fire late: the loop has its turn
-            for driven in self._instants.due(now):
-                driven.wake()
-        finally:  # whatever was raised, nobody else loses a time limit
-            first = self._instants.first()
-            if first < self._armed and first != inf:
-                self._arm(max(first, soonest))
+        now = self.clock()
+        for driven in self._instants.due(now):
+            driven.wake()
+        first = self._instants.first()
+        if first < self._armed and first != inf:
+            self._arm(max(first, now + 0.001))  # it fired too early, or will fire late
+        elif spare is self._spare_timer:
+            self._spare_timer = None
+        if spare is not None:
+            spare.cancel()
 
     # Slots ---------------------------------------------------------------------------------------
 
@@ -188,8 +203,11 @@ class Poller:
             if self._taken >= UNCOUNTED and not self._scheduled:
                 self._schedule(asyncio.get_running_loop())
             return None
-        future = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
         self._queue.append(future)
+        if not self._scheduled:
+            self._schedule(loop)
         return future
 
     def release_slot(self) -> None:
@@ -199,22 +217,27 @@ class Poller:
 
     def _schedule(self, loop: AbstractEventLoop) -> None:
         loop.call_soon(self._next_turn)
+        # Whatever is raised in it, those that wait have their turn.
+        self._spare_turn = loop.call_soon(self._next_turn)
         self._scheduled = True
 
     def _next_turn(self) -> None:
+        spare = self._spare_turn
         self._taken = 0
-        self._scheduled = False
         queue = self._queue
-        try:
-            while queue and self._taken < SLOTS:
-                future = queue.popleft()
-                if not future.done():
-                    self._taken += 1
-                    future.set_result(None)
-        finally:  # whatever was raised, those that wait have their turn
-            loop = self._loop()
-            if (queue or self._taken) and not self._scheduled and loop is not None:
-                self._schedule(loop)
+        while queue and self._taken < SLOTS:
+            future = queue[0]
+            if not future.done():
+                self._taken += 1
+                future.set_result(None)
+            queue.popleft()
+        loop = self._loop()
+        if (queue or self._taken) and loop is not None:
+            self._schedule(loop)
+        else:
+            self._scheduled = False
+        if spare is not None:
+            spare.cancel()
 
     # What needs tasks ----------------------------------------------------------------------------
 
@@ -267,20 +290,32 @@ def _cancel(tasks: list[asyncio.Task[None]]) -> None:
 
 
 async def _look_up(
-    driven: Driven, asked: Any, resolver: Resolver, name: str, families: Sequence[int]
+    driven: Driven,
+    asked: Any,
+    resolver: Resolver,
+    name: str,
+    families: Sequence[int],
+    end: BaseException | None = None,  # set here, or it were not when the first line raises
 ) -> None:
-    from .resolve.base import lookup_name
-
-    end: BaseException | None = None
-    answers = lookup_name(resolver, name, families)
     try:
-        async for answer in answers:
-            driven.put((asked, answer))
+        from .resolve.base import cancelled_by_others, lookup_name
+
+        answers = lookup_name(resolver, name, families)
+        try:
+            async for answer in answers:
+                driven.put((asked, answer))
+        finally:
+            await answers.aclose()
     except Exception as exc:
         end = exc.with_traceback(None) if isinstance(exc, OSError) else exc
-    finally:
-        await answers.aclose()
-    driven.put((asked, end))
+    except asyncio.CancelledError:
+        end = cancelled_by_others(name, families[0])  # else nobody hears it
+        raise
+    except BaseException as exc:
+        end = exc
+        raise
+    finally:  # whatever was raised, who waits for the name hears of it
+        driven.put((asked, end))
 
 
 def _clock_of(loop: AbstractEventLoop) -> Callable[[], float]:
@@ -335,27 +370,24 @@ class _Epoll:
 
     def dispatch(self) -> None:
         waiting = self._waiting
-        ready = self._epoll.poll(0)
-        reported = 0
+        complete = False
         try:
-            for fd, mask in ready:
+            for fd, mask in self._epoll.poll(0):
                 entry = waiting.get(fd)
                 if entry is not None:
                     entry[0].put((entry[1], mask))
                     waiting.pop(fd, None)
                 self._forget(fd)
-                reported += 1
+            complete = True
         finally:
-            if reported < len(ready):
-                self._report_again([fd for fd, _ in ready[reported:]])
+            if not complete:
+                self._report_again()
 
-    def _report_again(self, descriptors: list[int]) -> None:
+    def _report_again(self) -> None:
         """Whatever was raised, nobody else loses a readiness."""
-        for fd in descriptors:
-            entry = self._waiting.get(fd)
-            if entry is not None:
-                with contextlib.suppress(OSError):
-                    self._epoll.modify(fd, entry[2] | _ONCE)
+        for fd, (_, _, events) in tuple(self._waiting.items()):
+            with contextlib.suppress(OSError):
+                self._epoll.modify(fd, events | _ONCE)
 
 
 class _LoopWatcher:

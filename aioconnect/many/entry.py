@@ -68,10 +68,11 @@ class Entry(Call):
 
     def wake(self) -> None:
         """Queue for a step."""
+        # In this order: what is raised between two lines must not lose the step.
         if not self.queued:
-            self.queued = True
             self._ready.append(self)
-            self._alarm.wake()
+            self.queued = True
+        self._alarm.wake()
 
     def round_failed(self, failures: Sequence[AttemptFailed]) -> bool:
         """Let a round not count that failed only because this host lacked something."""

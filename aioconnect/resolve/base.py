@@ -130,7 +130,7 @@ async def _checked_search(
     except asyncio.CancelledError:
         if _is_cancelled():
             raise
-        raise _ended_by_itself(name, families[0]) from None
+        raise cancelled_by_others(name, families[0]) from None
     finally:
         close = getattr(answers, "aclose", None)
         if close is not None:
@@ -200,7 +200,7 @@ async def _outcome(resolver: Resolver, name: str, family: int) -> Answer | OSErr
     except asyncio.CancelledError:
         if _is_cancelled():
             raise
-        return _ended_by_itself(name, family)
+        return cancelled_by_others(name, family)
 
 
 def _is_cancelled() -> bool:
@@ -209,7 +209,8 @@ def _is_cancelled() -> bool:
     return task is None or task.cancelling() > 0
 
 
-def _ended_by_itself(name: str, family: int) -> ConnectError:
+def cancelled_by_others(name: str, family: int) -> ConnectError:
+    """Return the error of a look-up that was cancelled by somebody else than who asked."""
     return not_resolved(socket.EAI_AGAIN, "the look-up was cancelled", name, family)
 
 

@@ -173,7 +173,7 @@ class Steps:
         left = {handle for handle, _ in pending}
         left.update(h for h in getattr(self.loop, "_scheduled", ()) if not h.cancelled())
         kept = poller.of(self.loop)
-        left.discard(kept._timer)  # fires once for nothing, and is gone
+        left -= {kept._timer, kept._spare_timer}  # they fire once for nothing, and are gone
         watcher: Any = kept._watcher()
         return Account(
             frozenset(descriptors().items()),
