@@ -15,7 +15,6 @@ loop in virtual time is not waited for in real time.  What fired too early is ar
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import select
 import time
@@ -27,6 +26,7 @@ from weakref import WeakSet, ref
 from .driver import Driven
 from .instants import Instants
 from .wait import WRITE
+from .watchers import Epoll, LoopWatcher
 
 if TYPE_CHECKING:
     import socket
@@ -64,10 +64,6 @@ FINISH_LOOKUPS = 1.0
 SAME_CLOCK = 1.0
 """Seconds by which the loop's clock may differ from ``time.monotonic`` and be the same."""
 
-_ONCE = getattr(select, "EPOLLONESHOT", 0)
-# A descriptor that was closed while a copy of it is open cannot be taken out of an epoll: so each
-# is reported once only.
-
 
 class Poller:
     """What is kept for one loop; get it with :func:`of`.  It is the driver of calls on that loop.
@@ -101,7 +97,7 @@ class Poller:
 
     def renew(self) -> None:
         """Begin anew, with nothing watched and nobody waiting: what a forked child does."""
-        self._watcher: Callable[[], _Epoll | _LoopWatcher | None] = _nothing
+        self._watcher: Callable[[], Epoll | LoopWatcher | None] = _nothing
         self._instants = Instants()
         self._added = 0
         self._timer: TimerHandle | None = None
@@ -125,16 +121,16 @@ class Poller:
             watcher = self._watch_from_now_on()
         watcher.add(driven, sock, events)
 
-    def _watch_from_now_on(self) -> _Epoll | _LoopWatcher:
+    def _watch_from_now_on(self) -> Epoll | LoopWatcher:
         loop = asyncio.get_running_loop()
-        watcher: _Epoll | _LoopWatcher
+        watcher: Epoll | LoopWatcher
         if hasattr(select, "epoll"):
-            watcher = _Epoll()
+            watcher = Epoll()
             # The loop owns it: it goes when the loop closes.
             loop.add_reader(watcher.fileno(), watcher.dispatch)
             self._watcher = ref(watcher)
         else:
-            watcher = _LoopWatcher(self._loop)
+            watcher = LoopWatcher(self._loop)
             self._watcher = watcher.itself
         return watcher
 
@@ -331,104 +327,6 @@ def _clock_of(loop: AbstractEventLoop) -> Callable[[], float]:
 
 def _nothing() -> None:
     """Stand for what is not there yet."""
-
-
-class _Epoll:
-    """Sockets that are waited for, in an epoll of our own; each is reported once."""
-
-    __slots__ = ("__weakref__", "_epoll", "_waiting")
-
-    def __init__(self) -> None:
-        self._epoll = select.epoll()
-        self._waiting: dict[int, tuple[Driven, socket.socket, int]] = {}
-
-    def fileno(self) -> int:
-        return self._epoll.fileno()
-
-    def add(self, driven: Driven, sock: socket.socket, events: int) -> None:
-        fd = sock.fileno()
-        self._epoll.register(fd, events | _ONCE)
-        stale = self._waiting.get(fd)
-        self._waiting[fd] = (driven, sock, events)
-        if stale is not None:
-            # Its descriptor was closed under it, which epoll forgets in silence, and the number
-            # was given to this socket: let it look at its own.
-            stale[0].put((stale[1], 0))
-
-    def remove(self, sock: socket.socket) -> None:
-        fd = sock.fileno()
-        entry = self._waiting.get(fd)
-        if entry is not None and entry[1] is sock:
-            del self._waiting[fd]
-            self._forget(fd)
-
-    def _forget(self, fd: int) -> None:
-        try:  # noqa: SIM105  # contextlib.suppress costs more than the system call
-            self._epoll.unregister(fd)
-        except OSError:  # closed by its owner, and so no longer in the set
-            pass
-
-    def dispatch(self) -> None:
-        waiting = self._waiting
-        complete = False
-        try:
-            for fd, mask in self._epoll.poll(0):
-                entry = waiting.get(fd)
-                if entry is not None:
-                    entry[0].put((entry[1], mask))
-                    waiting.pop(fd, None)
-                self._forget(fd)
-            complete = True
-        finally:
-            if not complete:
-                self._report_again()
-
-    def _report_again(self) -> None:
-        """Whatever was raised, nobody else loses a readiness."""
-        for fd, (_, _, events) in tuple(self._waiting.items()):
-            with contextlib.suppress(OSError):
-                self._epoll.modify(fd, events | _ONCE)
-
-
-class _LoopWatcher:
-    """The same by the loop's own methods, for systems without epoll."""
-
-    __slots__ = ("_loop", "_waiting")
-
-    def __init__(self, loop: Callable[[], AbstractEventLoop | None]) -> None:
-        self._loop = loop
-        self._waiting: dict[int, tuple[Driven, socket.socket]] = {}
-
-    def itself(self) -> _LoopWatcher:
-        return self
-
-    def add(self, driven: Driven, sock: socket.socket, events: int) -> None:
-        fd = sock.fileno()
-        if fd in self._waiting:
-            raise FileExistsError(f"descriptor {fd} is waited for already")
-        loop = asyncio.get_running_loop()
-        add = loop.add_writer if events == WRITE else loop.add_reader
-        add(fd, self._ready, fd, sock)
-        self._waiting[fd] = (driven, sock)
-
-    def remove(self, sock: socket.socket) -> None:
-        fd = sock.fileno()
-        entry = self._waiting.get(fd)
-        if entry is not None and entry[1] is sock:
-            self._forget(fd)
-
-    def _forget(self, fd: int) -> tuple[Driven, socket.socket] | None:
-        loop = self._loop()
-        if loop is not None and not loop.is_closed():
-            loop.remove_writer(fd)
-            loop.remove_reader(fd)
-        return self._waiting.pop(fd, None)
-
-    def _ready(self, fd: int, sock: socket.socket) -> None:
-        entry = self._forget(fd)
-        if entry is not None:
-            driven, sock = entry
-            driven.put((sock, 0))
 
 
 ATTRIBUTE = "_aioconnect_poller"

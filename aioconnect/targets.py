@@ -340,6 +340,8 @@ def _check_name(host: str) -> str:
     if not host:
         raise not_a_target("an empty host")
     _refuse_user_information(host)
+    if len(host) > MOST_CHARACTERS:  # what a stranger gives may have megabytes
+        raise not_a_target(f"{_shown(host)}: a name has at most {_MAX_NAME} bytes")
     # UTS 46 allows a joiner where a script needs it.
     plain = host if host.isascii() else host.translate(_NO_JOINERS)
     if not plain.isprintable() or " " in host:

@@ -21,6 +21,7 @@ _OPTION_PREFIXES = {
 
 def safe(text: str, most: int = 100) -> str:
     """Make host text fit for a log or a terminal: ASCII, no control characters, capped."""
+    text = text[: most + 1]
     if not text.isascii() or not text.isprintable():
         text = ascii(text)[1:-1]
     return text if len(text) <= most else text[: most - 3] + "..."

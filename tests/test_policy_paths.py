@@ -23,6 +23,7 @@ from aioconnect.resolve import Answer, Cache, StaticResolver
 
 from .support.scripted import good, scripted
 from .support.servers import listen
+from .support.sweep import WHOLE, chance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -441,8 +442,18 @@ ALLOW: dict[str, Callable[[Place], Any]] = {
 }
 
 
-@pytest.mark.parametrize("policy", DENY.values(), ids=DENY)
-@pytest.mark.parametrize("path", CASES.values(), ids=CASES)
+def with_each_path(policies: dict[str, Any]) -> Any:
+    """Return each path with each policy in a sweep; else each path with one of them."""
+    rows = [
+        pytest.param(path, policies[policy], id=f"{name}-{policy}")
+        for name, path in CASES.items()
+        for policy in (policies if WHOLE else [chance(f"policy of {name}").choice([*policies])])
+    ]
+    return pytest.mark.parametrize(("path", "policy"), rows)
+
+
+@pytest.mark.sweep
+@with_each_path(DENY)
 async def test_what_is_denied_is_never_dialled(path: Any, policy: Any, place: Place) -> None:
     """The error says so, at once; no server has seen anything."""
     loop = asyncio.get_running_loop()
@@ -458,8 +469,8 @@ async def test_what_is_denied_is_never_dialled(path: Any, policy: Any, place: Pl
     assert {attempt.stage for attempt in error.attempts} <= {"policy"}
 
 
-@pytest.mark.parametrize("policy", ALLOW.values(), ids=ALLOW)
-@pytest.mark.parametrize("path", CASES.values(), ids=CASES)
+@pytest.mark.sweep
+@with_each_path(ALLOW)
 async def test_what_is_allowed_is_dialled(path: Any, policy: Any, place: Place) -> None:
     """The same paths, with a policy that lets them pass."""
     await path(place, {"address_policy": policy(place)})

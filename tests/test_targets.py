@@ -482,7 +482,7 @@ def test_the_words_say_what_to_write_instead(arguments: tuple[Any, ...], words: 
 def test_what_is_echoed_is_fit_for_a_terminal() -> None:
     """Control characters are escaped, and a long host is cut."""
     with pytest.raises(ValueError, match="control character") as caught:
-        parse_host("a\x1b[2J\n\u202e" + "b" * 10_000, 80)
+        parse_host("a\x1b[2J\n\u202e" + "b" * 1000, 80)
     message = str(caught.value)
     assert message.isascii()
     assert message.isprintable()

@@ -26,7 +26,7 @@ EVERYWHERE = (TooManyOpenFiles, NoBuffers, NameNotResolved)
 """What this host lacks for a moment, for everything that is dialled; else for one destination."""
 
 
-_LACKING = (TooManyOpenFiles, NoBuffers, PortsExhausted)
+_SHORT_OF = (TooManyOpenFiles, NoBuffers, PortsExhausted)
 
 
 class Entry(Call):
@@ -98,7 +98,7 @@ def _is_lack(error: ConnectError) -> bool:
     """Whether this host lacked something that others give back: not a local address in use."""
     if isinstance(error, NameNotResolved):  # most are about the name, one kind about threads
         return bool(error.cause().help & Help.LOCAL)
-    return isinstance(error, _LACKING)
+    return isinstance(error, _SHORT_OF)
 
 
 def host_of(target: Target) -> str:

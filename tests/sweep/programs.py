@@ -14,10 +14,10 @@ from aioconnect.wait import READ
 
 from ..support.account import descriptors
 from ..support.loops import GRACE, LOOPS
-from .lines import Lines
 
 if TYPE_CHECKING:
     from ..always.scenarios import Case
+    from .lines import Lines
 
 PATIENCE = 5.0
 """Seconds after which something hangs."""
