@@ -171,8 +171,8 @@ class Dialer(Options):
             ssl: a context for TLS, True for the default one, None for no TLS (default None).
             server_hostname: the name that the certificate must have, also sent as SNI (default
                 None).
-            ssl_handshake_timeout: seconds for the TLS handshake alone, within ``timeout`` (default
-                None).
+            ssl_handshake_timeout: seconds for the TLS handshake alone, within ``attempt_timeout``
+                and ``timeout`` (default None).
             ssl_shutdown_timeout: seconds for the end of TLS when the transport is closed (default
                 None).
             sock: a connected stream socket, which is taken over; then without host and port
@@ -237,8 +237,8 @@ class Dialer(Options):
             ssl: a context for TLS, True for the default one, None for no TLS (default None).
             server_hostname: the name that the certificate must have, also sent as SNI (default
                 None).
-            ssl_handshake_timeout: seconds for the TLS handshake alone, within ``timeout`` (default
-                None).
+            ssl_handshake_timeout: seconds for the TLS handshake alone, within ``attempt_timeout``
+                and ``timeout`` (default None).
             ssl_shutdown_timeout: seconds for the end of TLS when the transport is closed (default
                 None).
             sock: a connected stream socket, which is taken over; then without host and port

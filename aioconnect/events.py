@@ -24,6 +24,8 @@ __all__ = [
     "Connected",
     "Event",
     "GaveUp",
+    "HandshakeFailed",
+    "HandshakeStarted",
     "LookupFailed",
     "LookupStarted",
     "LookupSucceeded",
@@ -103,13 +105,55 @@ class AttemptCancelled(AttemptStarted):
     __slots__ = ()
 
 
+class HandshakeStarted(AttemptStarted):
+    """A connected attempt goes on with ``stage``: ``"proxy"``, ``"handshake"`` or ``"tls"``."""
+
+    __slots__ = ("stage",)
+
+    def __init__(
+        self,
+        at: float,
+        target: str,
+        number: int,
+        round: int,
+        address: Any,
+        family: int,
+        *,
+        stage: Stage,
+    ) -> None:
+        super().__init__(at, target, number, round, address, family)
+        self.stage = stage
+
+
+class HandshakeFailed(HandshakeStarted):
+    """It failed, by ``error``, or its time was up; :class:`AttemptFailed` follows."""
+
+    __slots__ = ("error",)
+
+    def __init__(
+        self,
+        at: float,
+        target: str,
+        number: int,
+        round: int,
+        address: Any,
+        family: int,
+        *,
+        stage: Stage,
+        error: ConnectError,
+    ) -> None:
+        super().__init__(at, target, number, round, address, family, stage=stage)
+        self.error = error
+
+
 class Connected(AttemptStarted):
     """This attempt won; the others are cancelled right after.
 
-    ``local`` is the socket's own address, ``elapsed`` the seconds of the call.
+    ``local`` is the socket's own address, ``elapsed`` the seconds of the call, ``stages`` those of
+    each stage of the attempt: ``{"connect": 0.021, "tls": 0.043}``.
     """
 
-    __slots__ = ("elapsed", "local")
+    __slots__ = ("elapsed", "local", "stages")
 
     def __init__(
         self,
@@ -122,10 +166,12 @@ class Connected(AttemptStarted):
         *,
         local: Any,
         elapsed: float,
+        stages: dict[Stage, float],
     ) -> None:
         super().__init__(at, target, number, round, address, family)
         self.local = local
         self.elapsed = elapsed
+        self.stages = stages
 
 
 class RetryScheduled(Event):

@@ -267,7 +267,8 @@ KEYWORDS = (
         "float | None",
         None,
         None,
-        "for the TLS handshake alone, within ``timeout``.  None is asyncio's 60.",
+        "for the TLS handshake alone, within ``attempt_timeout`` and ``timeout``.  None is no "
+        "limit of its own.",
         unit="seconds",
     ),
     Option(

@@ -12,6 +12,7 @@ from .errors import KEPT_ATTEMPTS, AttemptFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from .errors import ConnectError
     from .race import Attempt
     from .targets import Target
 
@@ -98,6 +99,33 @@ class Log:
     def started(self, attempt: Attempt) -> None:
         """Tell the observer that an attempt is about to begin."""
         self.emit(events.AttemptStarted(*self.facts(attempt.started, attempt)))
+
+    def connected(
+        self, won: Attempt, now: float, began: float, local: Any, ended: Sequence[tuple[Any, float]]
+    ) -> None:
+        """Tell the observer which attempt has won.
+
+        Args:
+            won: the attempt.
+            now: the instant.
+            began: the instant at which the call began.
+            local: the socket's own address.
+            ended: each stage, with the instant at which it was done.
+        """
+        stages, since = {}, won.started
+        for stage, instant in ended:
+            stages[stage] = instant - since
+            since = instant
+        facts = self.facts(now, won)
+        self.emit(events.Connected(*facts, local=local, elapsed=now - began, stages=stages))
+
+    def handshake(self, attempt: Attempt, now: float, error: ConnectError | None = None) -> None:
+        """Tell the observer that the stage of an attempt has begun, or has failed."""
+        facts, stage = self.facts(now, attempt), attempt.stages.name
+        if error is None:
+            self.emit(events.HandshakeStarted(*facts, stage=stage))
+        else:
+            self.emit(events.HandshakeFailed(*facts, stage=stage, error=error))
 
     def emit(self, event: events.Event) -> None:
         """Log an event, and tell the observer."""

@@ -257,7 +257,12 @@ class Poller:
         # In a task, so that a cancellation is not the caller's to handle: uvloop's handshake goes
         # on after one, and complains.
         task = asyncio.get_running_loop().create_task(stage, name="aioconnect: handshake")
-        task.add_done_callback(lambda ended: driven.put((key, ended)))
+
+        def tell(ended: asyncio.Task[Any]) -> None:
+            driven.put((key, ended))
+
+        task.add_done_callback(tell)
+        task.add_done_callback(tell)  # if something was raised in the first one, it is heard still
         return task
 
 
@@ -294,7 +299,7 @@ async def _look_up(
     end: BaseException | None = None,  # set here, or it were not when the first line raises
 ) -> None:
     try:
-        from .resolve.base import cancelled_by_others, lookup_name
+        from .resolve.base import lookup_name
 
         answers = lookup_name(resolver, name, families)
         try:
@@ -305,7 +310,9 @@ async def _look_up(
     except Exception as exc:
         end = exc.with_traceback(None) if isinstance(exc, OSError) else exc
     except asyncio.CancelledError:
-        end = cancelled_by_others(name, families[0])  # else nobody hears it
+        from .resolve.base import cancelled_by_others
+
+        end = cancelled_by_others(name, families[0])
         raise
     except BaseException as exc:
         end = exc

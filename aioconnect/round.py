@@ -5,6 +5,7 @@ What happens is reported to the race, and what the race says is done.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import attempt as io
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .driver import Driven, Driver
+    from .errors import ConnectError
     from .log import Log
     from .options import Options
     from .race import Race
@@ -264,7 +266,13 @@ class Round:
             sock = attempt.sock
             assert sock is not None
             stages = attempt.stages = Stages(
-                self._driver, self._driven, self._stages, sock, attempt.endpoint
+                self._driver,
+                self._driven,
+                self._stages,
+                sock,
+                attempt.endpoint,
+                self._log.targets[attempt.target],
+                partial(self._log.handshake, attempt) if self._log.observed else None,
             )
             attempt.sock = None
         try:
@@ -281,8 +289,8 @@ class Round:
                 family=family,
                 said_by="hook" if stages.name == "handshake" else "kernel",
             )
-            self._close_attempt(attempt)
-            self._fail(race, attempt, error, self._driver.clock(), causes.is_local(error))
+            exc.__traceback__ = None  # a task keeps the exception, and that would keep this frame
+            self._fail_stage(race, attempt, error, self._driver.clock())
             return False
         self.result, attempt.stages = stages.made, None
         self.won, self.stages = attempt, stages
@@ -308,13 +316,23 @@ class Round:
         cause = attempt.error  # between two tries, its last error says why
         if attempt.sock is not None or attempt.stages is not None:
             stage: Stage = "connect" if attempt.stages is None else attempt.stages.name
-            self._close_attempt(attempt)
             family, _, _, _, address = attempt.endpoint
             cause = causes.timed_out(
                 whole=now >= self._deadline, stage=stage, address=address, family=family
             )
-        self._fail(race, attempt, cause, now)
+        if attempt.stages is not None:
+            self._fail_stage(race, attempt, cause, now)
+        else:
+            self._close_attempt(attempt)
+            self._fail(race, attempt, cause, now)
         return False
+
+    def _fail_stage(self, race: Race, attempt: Attempt, error: ConnectError, now: float) -> None:
+        """Close an attempt of which a stage after the connect has failed."""
+        if self._log.observed:
+            self._log.handshake(attempt, now, error)
+        self._close_attempt(attempt)
+        self._fail(race, attempt, error, now, causes.is_local(error))
 
     def _fail(
         self, race: Race, attempt: Attempt, cause: Any, now: float, local: bool = False

@@ -324,10 +324,8 @@ class Rounds:
         self.won = self._ordered[won.target], won.endpoint[4]
         if log.observed:
             now = self._driver.clock()
-            local = (stages or self.result).getsockname()
-            log.emit(
-                events.Connected(*log.facts(now, won), local=local, elapsed=now - self._started)
-            )
+            ended = [("connect", now)] if stages is None else stages.ended
+            log.connected(won, now, self._started, (stages or self.result).getsockname(), ended)
         if options.breaker is not None or options.budget is not None:
             assert self._permits is not None
             self._permits.succeeded(self._driver.clock())

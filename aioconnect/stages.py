@@ -6,8 +6,8 @@ one gets; the call's result is what the last one made.  There are two kinds:
 - a generator, which every driver can run.  It reads and writes the non-blocking socket itself,
   yields ``READ`` or ``WRITE`` where it would have to wait, and never closes the socket.  What it
   returns does not count: it makes what it was given ready for the next;
-- a coroutine, for what needs an event loop (TLS).  It owns what it was given from its start, and
-  closes it unless it returns.
+- a coroutine, for what needs an event loop (TLS).  It runs in a task, and has a function that ends
+  it: called when it has failed or is left, with what it was given, which it gives back then.
 
 Either fails by an ``OSError``, which is the failure of the attempt.
 """
@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import attempt, wait
 
 if TYPE_CHECKING:
+    import asyncio
     import socket
     from collections.abc import Callable, Coroutine, Sequence
 
     from .driver import Driven, Driver
-    from .targets import Endpoint
+    from .targets import Endpoint, Target
     from .terms import Stage
 
 __all__ = ["StageSpec", "Stages"]
@@ -38,16 +39,20 @@ class StageSpec(NamedTuple):
 
     Attributes:
         name: what it is called in errors and events.
-        begin: called with what the last stage made and the endpoint; returns a generator or a
-            coroutine.
+        begin: called with what the last stage made and the endpoint; returns a generator.
         undo: closes what the stage made, when the call does not end with it.
         sole: no other address starts meanwhile.
+        run: called with what the last stage made and the target, instead of ``begin``; returns a
+            coroutine.
+        end: ends that, when it has failed or is left: called with what it was given, and its task.
     """
 
     name: Stage
-    begin: Callable[[Any, Endpoint], Generator[int, None, Any] | Coroutine[Any, Any, Any]]
+    begin: Callable[[Any, Endpoint], Generator[int, None, Any]] | None = None
     undo: Callable[[Any], object] = attempt.close
     sole: bool = False
+    run: Callable[[Any, Target], Coroutine[Any, Any, Any]] | None = None
+    end: Callable[[Any, asyncio.Task[Any]], object] | None = None
 
 
 class Stages:
@@ -59,6 +64,12 @@ class Stages:
         stages: what is to be done.
         sock: the connected socket, which is theirs from now on.
         endpoint: what it is connected to.
+        target: what that is an address of.
+        tell: called with the instant when a stage begins, if somebody observes.
+
+    Attributes:
+        made: what the last stage has made, or what the one that runs was given.
+        ended: the names of the stages that are done, each with the instant.
     """
 
     __slots__ = (
@@ -69,8 +80,11 @@ class Stages:
         "_generator",
         "_left",
         "_local",
+        "_target",
         "_task",
+        "_tell",
         "_undo",
+        "ended",
         "made",
     )
 
@@ -81,18 +95,22 @@ class Stages:
         stages: Sequence[StageSpec],
         sock: socket.socket,
         endpoint: Endpoint,
+        target: Target,
+        tell: Callable[[float], object] | None,
     ) -> None:
         self._driver = driver
         self._driven = driven
         self._left = deque(stages)
         self._endpoint = endpoint
+        self._target = target
+        self._tell = tell
         self._generator: Generator[int, None, Any] | None = None
-        self._task: Any = None
+        self._task: asyncio.Task[Any] | None = None
         self._awaits = 0  # what the generator waits for: READ or WRITE
         self._undo: Callable[[Any], object] = attempt.close
         self._local = sock.getsockname()
         self.made: Any = sock
-        """What the last stage made; None while a coroutine owns it."""
+        self.ended: list[tuple[Stage, float]] = [("connect", driver.clock())]
 
     @property
     def name(self) -> Stage:
@@ -117,12 +135,17 @@ class Stages:
         """
         while self._left:
             if self._task is not None:
-                if not self._task.done():
+                task = self._task
+                if not task.done():
                     return False
-                task, self._task = self._task, None
                 if task.cancelled():  # not by us: then it were awaited no longer
                     raise OSError(errno.ECANCELED, "the handshake was cancelled")
-                self._made(task.result())
+                try:
+                    made = task.result()
+                finally:
+                    del task  # or what it raises would refer to itself, through this frame
+                self._task = None
+                self._made(made)
             elif self._generator is not None:
                 self._unwatch()
                 try:
@@ -143,16 +166,19 @@ class Stages:
         return True
 
     def _begin(self, stage: StageSpec) -> None:
-        begun = stage.begin(self.made, self._endpoint)
-        if isinstance(begun, Generator):
-            self._generator = begun
-        elif iscoroutine(begun) and stage.name != "handshake":
-            self._task = self._driver.run(self._driven, self, begun)
-            self.made = None
-        else:
+        if self._tell is not None:
+            self._tell(self._driver.clock())
+        if stage.run is not None:
+            coroutine = stage.run(self.made, self._target)
+            self._task = self._driver.run(self._driven, self, coroutine)
+            return
+        assert stage.begin is not None
+        begun: Any = stage.begin(self.made, self._endpoint)  # of a caller's, perhaps none
+        if not isinstance(begun, Generator):
             if iscoroutine(begun):
                 begun.close()
             raise TypeError(f"handshake must return a generator, not {begun!r}")
+        self._generator = begun
 
     def ready(self) -> bool:
         """Whether what the stage waits for is there."""
@@ -166,20 +192,26 @@ class Stages:
             self._driver.unwatch(self.made)
 
     def _made(self, made: Any) -> None:
-        self._undo = self._left.popleft().undo
+        stage = self._left.popleft()
+        self._undo = stage.undo
         self.made = made
+        self.ended.append((stage.name, self._driver.clock()))
 
     def close(self) -> None:
         """Close what there is, and end what runs."""
         generator, self._generator = self._generator, None
         task, self._task = self._task, None
+        made, self.made = self.made, None
         try:
-            if task is not None:
-                task.cancel()
-            self._unwatch()
+            if self._awaits:
+                self._awaits = 0
+                self._driver.unwatch(made)
             if generator is not None:
                 generator.close()
         finally:
-            made, self.made = self.made, None
-            if made is not None:
+            if task is not None:
+                end = self._left[0].end
+                assert end is not None
+                end(made, task)
+            elif made is not None:
                 self._undo(made)

@@ -8,8 +8,6 @@ loop's own.  What differs from asyncio is one table in the README.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import math
 import re
 import socket
 from typing import TYPE_CHECKING, Any
@@ -21,12 +19,14 @@ from .keywords import KEYWORDS
 from .poller import of
 from .targets import Target, parse_all
 from .text import safe
+from .transports import end_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeVar, Unpack
 
     from .dialer import Dialer
+    from .stages import StageSpec
     from .targets import TargetLike
     from .typed import ConnectionOptions, StreamOptions
 
@@ -53,8 +53,8 @@ async def open_connection(
         server_hostname: the name that the certificate must have, also sent as SNI.  None is the
             host of the target that won; with ``sock`` or a Unix socket there is none.  Default
             None.
-        ssl_handshake_timeout: seconds for the TLS handshake alone, within ``timeout``.  None is
-            asyncio's 60.  Default None.
+        ssl_handshake_timeout: seconds for the TLS handshake alone, within ``attempt_timeout`` and
+            ``timeout``.  None is no limit of its own.  Default None.
         ssl_shutdown_timeout: seconds for the end of TLS when the transport is closed.  None is
             asyncio's 30.  Default None.
         sock: a connected stream socket, which is taken over; then without host and port.  Default
@@ -118,8 +118,8 @@ async def create_connection(
         server_hostname: the name that the certificate must have, also sent as SNI.  None is the
             host of the target that won; with ``sock`` or a Unix socket there is none.  Default
             None.
-        ssl_handshake_timeout: seconds for the TLS handshake alone, within ``timeout``.  None is
-            asyncio's 60.  Default None.
+        ssl_handshake_timeout: seconds for the TLS handshake alone, within ``attempt_timeout`` and
+            ``timeout``.  None is no limit of its own.  Default None.
         ssl_shutdown_timeout: seconds for the end of TLS when the transport is closed.  None is
             asyncio's 30.  Default None.
         sock: a connected stream socket, which is taken over; then without host and port.  Default
@@ -172,7 +172,11 @@ async def open_with(
     reader = asyncio.StreamReader(limit=keywords.pop("limit", 2**16), loop=loop)
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
     transport, _ = await create_with(dialer, lambda: protocol, host, port, keywords)
-    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+    try:
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+    except BaseException:
+        transport.abort()
+        raise
 
 
 async def create_with(
@@ -183,48 +187,86 @@ async def create_with(
     keywords: Any,
 ) -> tuple[asyncio.Transport, ProtocolT]:
     """Create a transport with a dialer's options."""
-    started = of(asyncio.get_running_loop()).clock()
+    sock, options, all_errors = None, dialer, False
     tls: dict[str, Any] = {}
-    sock, all_errors = None, False
     if keywords:
-        if "proxy" in keywords:
-            take_proxy(keywords)
-        own, tls = _split(keywords)
-        if own:
-            dialer = with_options(own) if dialer is DEFAULTS else dialer.replace(**own)
-        sock = tls.pop("sock", None)
-        all_errors = tls.pop("all_errors", False)
-        dialer = _with_proto_and_flags(dialer, tls)
-        _check_tls(tls)
+        sock = keywords.pop("sock", None)
+        all_errors = keywords.pop("all_errors", False)
+        options, tls = _chosen(dialer, keywords)
     if sock is not None:
         if host is not None or port is not None:
             raise ValueError("host and port, or sock: not both")
-        if sock.type != socket.SOCK_STREAM:
-            raise ValueError(f"a stream socket is needed, not {sock!r}")
-        if tls.get("ssl") and tls.get("server_hostname") is None:
-            raise ValueError("ssl with sock needs server_hostname")
-        _check_peer(sock, dialer)
-        text, address = "sock", None
-    else:
-        if dialer.type != socket.SOCK_STREAM:
-            raise ValueError("streams need type=SOCK_STREAM")
-        targets = reached(_targets(host, port), dialer)
-        wants_name = tls.get("ssl") and tls.get("server_hostname") is None
-        if wants_name and any(target.family == socket.AF_UNIX for target in targets):
-            raise ValueError("ssl over a Unix socket needs server_hostname")
-        try:
-            call = await engine.dial(targets, dialer)
-        except errors.ConnectError as exc:
-            if all_errors and exc.__cause__ is None:
-                exc.__cause__ = exc.group()
+        return await _take_over(protocol_factory, sock, options, tls)
+    if options.type != socket.SOCK_STREAM:
+        raise ValueError("streams need type=SOCK_STREAM")
+    targets = reached(_targets(host, port), options)
+    stages: Sequence[StageSpec] = ()
+    if tls:
+        stages = (_tls_stage(targets, tls),)
+    try:
+        call = await engine.dial(targets, options, stages)
+    except errors.ConnectError as exc:
+        if all_errors and exc.__cause__ is None:
+            exc.__cause__ = exc.group()
+        raise
+    if tls:
+        from .tls import hand_over
+
+        return hand_over(call.result, protocol_factory)
+    return await _hand_over(protocol_factory, call.result, call.text)
+
+
+async def _hand_over(
+    protocol_factory: Callable[[], ProtocolT], sock: socket.socket, text: str
+) -> tuple[asyncio.Transport, ProtocolT]:
+    """Make a transport over a connected socket, and the protocol."""
+    loop = asyncio.get_running_loop()
+    made: list[ProtocolT] = []
+
+    def factory() -> ProtocolT:
+        made.append(protocol_factory())
+        return made[0]
+
+    try:
+        return await loop.create_connection(factory, sock=sock)
+    except BaseException as exc:
+        if not made:  # what the factory raises is not the peer's, and comes out unchanged
+            sock.close()
             raise
-        sock, (target, address) = call.result, call.won
-        text = target.text
-        if wants_name:
-            tls["server_hostname"] = target.host.partition("%")[0].rstrip(".")
-    return await _hand_over(
-        protocol_factory, sock, tls, started + dialer.timeout, started, text, address
-    )
+        end_connection(loop, sock)
+        if isinstance(exc, OSError):
+            error = causes.from_exception(exc, stage="socket", target=text)
+            now = of(loop).clock()
+            attempt = errors.AttemptFailed(now, text, error, now, 1, 1)
+            raise causes.combine([attempt], target=text, elapsed=0.0) from None
+        raise
+
+
+async def _take_over(
+    protocol_factory: Callable[[], ProtocolT],
+    sock: socket.socket,
+    dialer: Dialer,
+    tls: dict[str, Any],
+) -> tuple[asyncio.Transport, ProtocolT]:
+    """Make a transport over the caller's own socket, within the dialer's time limit."""
+    if sock.type != socket.SOCK_STREAM:
+        raise ValueError(f"a stream socket is needed, not {sock!r}")
+    if tls and "server_hostname" not in tls:
+        raise ValueError("ssl with sock needs server_hostname")
+    _check_peer(sock, dialer)
+    if not tls:
+        return await _hand_over(protocol_factory, sock, "sock")
+    from .tls import hand_over, over_own_socket
+
+    return hand_over(await over_own_socket(sock, tls, dialer.timeout), protocol_factory)
+
+
+def _tls_stage(targets: Sequence[Target], tls: dict[str, Any]) -> StageSpec:
+    from .tls import stage
+
+    if "server_hostname" not in tls and any(each.family == socket.AF_UNIX for each in targets):
+        raise ValueError("ssl over a Unix socket needs server_hostname")
+    return stage(tls)
 
 
 def _check_peer(sock: socket.socket, dialer: Dialer) -> None:
@@ -252,132 +294,27 @@ def _check_peer(sock: socket.socket, dialer: Dialer) -> None:
         raise
 
 
-async def _hand_over(
-    protocol_factory: Callable[[], ProtocolT],
-    sock: socket.socket,
-    tls: dict[str, Any],
-    deadline: float,
-    started: float,
-    text: str,
-    address: Any,
-) -> tuple[asyncio.Transport, ProtocolT]:
-    """Make the transport, and do the TLS handshake, by ``deadline``; else the socket is closed."""
-    loop = asyncio.get_running_loop()
-    if not tls.get("ssl"):
-        try:
-            return await loop.create_connection(protocol_factory, sock=sock)
-        except BaseException:
-            sock.close()
-            raise
-    clock = of(loop).clock
-    tls_started = clock()
-    # uvloop's timers can be a part of a millisecond early.
-    left = None if deadline == math.inf else max(deadline - tls_started, 0.0) + 0.001
-    limit = asyncio.timeout(left)
-    handed = False
-    try:
-        protocol = protocol_factory()  # here: what it raises is not TLS's, and comes out unchanged
-    except BaseException:
-        sock.close()
-        raise
-    try:
-        if address is None:
-            address = sock.getpeername()
-        # In a task, so that a cancellation is not theirs to handle: uvloop's handshake goes on
-        # after one, and complains.  Ours ends it by a shutdown of the socket.
-        handshake = loop.create_task(
-            loop.create_connection(lambda: protocol, sock=sock, **tls), name="aioconnect: TLS"
-        )
-        handed = True
-        try:
-            async with limit:
-                await asyncio.wait((handshake,))
-        except BaseException:
-            handshake.add_done_callback(_drop)
-            raise
-        return handshake.result()
-    except OSError as exc:
-        _let_go(sock, handed=handed)
-        now = clock()
-        if limit.expired() or now >= deadline:
-            error = causes.timed_out(
-                whole=True,
-                stage="tls",
-                address=address,
-                family=sock.family,
-                elapsed=now - tls_started,
-            )
-        else:
-            error = causes.from_exception(
-                exc, stage="tls", address=address, family=sock.family, elapsed=now - tls_started
-            )
-        attempt = errors.AttemptFailed(now, text, error, tls_started, 1, 1)
-        failed = causes.combine([attempt], target=text, elapsed=now - started)
-    except BaseException as exc:
-        # Misuse may be found before there is a transport, or (on uvloop) after it took the socket.
-        taken = not isinstance(exc, ValueError | TypeError) or getattr(sock, "_io_refs", 0) > 0
-        _let_go(sock, handed=handed and taken)
-        raise
-    try:
-        raise failed
-    finally:
-        del failed, error, attempt  # locals that refer to it would close a cycle
-
-
-def _drop(handshake: asyncio.Task[Any]) -> None:
-    """End a handshake that nobody waits for any more; whatever it says was said already."""
-    if not handshake.cancelled() and handshake.exception() is None:
-        handshake.result()[0].abort()
-
-
-def _let_go(sock: socket.socket, *, handed: bool) -> None:
-    """Close the socket, or let the transport do it that has it.
-
-    After a shutdown TLS has no farewell of the peer to wait for.  asyncio's transport closes the
-    socket object; libuv closes the number, and (uvloop 0.23, reset in the handshake) forgets to
-    tell the object, which would close it once more when it may be another's: so it is detached.
-    """
-    if not handed:
-        sock.close()
-        return
-    with contextlib.suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
-    kinds = type(asyncio.get_running_loop()).__mro__
-    if any(kind.__module__.partition(".")[0] == "uvloop" for kind in kinds):
-        sock.detach()
-
-
 _ASYNCIO = frozenset(keyword.name for keyword in KEYWORDS)
 
 
-def _split(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split keywords into our options and what is asyncio's alone."""
+def _chosen(dialer: Dialer, keywords: dict[str, Any]) -> tuple[Dialer, dict[str, Any]]:
+    """Return the dialer with the options among the keywords, and what is said about TLS."""
+    if "proxy" in keywords:
+        take_proxy(keywords)
     asyncios = {name: keywords.pop(name) for name in tuple(keywords) if name in _ASYNCIO}
     if keywords.get("interleave", 0) is None:  # asyncio's word for the default
         del keywords["interleave"]
-    return keywords, asyncios
-
-
-def _check_tls(tls: dict[str, Any]) -> None:
-    if "limit" in tls:
+    if keywords:
+        dialer = with_options(keywords) if dialer is DEFAULTS else dialer.replace(**keywords)
+    if "limit" in asyncios:
         raise TypeError("limit is of open_connection only")
-    if not tls.get("ssl"):
-        for name in ("server_hostname", "ssl_handshake_timeout", "ssl_shutdown_timeout"):
-            if tls.get(name) is not None:
-                raise ValueError(f"{name} is only meaningful with ssl")
-    else:
-        _require_ssl()
-    for name in tuple(tls):
-        if tls[name] is None:
-            del tls[name]
+    dialer = _with_proto_and_flags(dialer, asyncios)
+    tls = {name: value for name, value in asyncios.items() if value is not None}
+    if tls:
+        from .tls_options import check
 
-
-def _require_ssl() -> None:
-    """Refuse TLS before anything is opened where Python cannot do it."""
-    try:
-        import ssl  # noqa: F401
-    except ImportError:
-        raise RuntimeError("ssl: this Python was built without the ssl module") from None
+        tls = check(tls)
+    return dialer, tls
 
 
 def _with_proto_and_flags(dialer: Dialer, tls: dict[str, Any]) -> Dialer:

@@ -133,6 +133,7 @@ TLS = Cause(
     _N,
     "TLS handshake failed with",
     "does the server speak TLS on that port, in a version and with ciphers both sides have?",
+    -1,  # what came furthest says most
     speaks=True,
 )
 TLS_EOF = TLS.but(help=_SO, hint="the server closed during the handshake")
@@ -142,6 +143,7 @@ CERTIFICATE = Cause(
     _N,
     "certificate not accepted: {words}, from",
     "is the host name right, the certificate valid, its authority trusted?",
+    -2,
     speaks=True,
 )
 OF_TLS = {

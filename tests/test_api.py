@@ -248,13 +248,15 @@ FLOORS = [
     {"race", "retry", "instants", "spans"},
     {"driver", "attempt", "fresh", "handshake", "stages", "own_socket", "wait", "resolve"},
     {"call", "rounds", "round", "lookups", "log", "permits", "retrying"},
-    {"engine", "poller", "polling"},
+    {"engine", "poller", "polling", "watchers"},
+    {"tls", "tls_options", "transports"},
     {"blocking", "dialer", "streams", "many", "ready", "supervise"},
     {"cli", "integrations", "testing"},
 ]
-"""Words, decisions, I/O, one call, drivers, dialing, face: a file leans on those below."""
+"""Words, decisions, I/O, one call, drivers, transports, dialing, face: a file leans on what is
+below."""
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-DECISIONS, DRIVERS, FACE = 1, 4, 6
+DECISIONS, DRIVERS, FACE = 1, 4, 7
 
 ASYNCIO_BELOW_THE_DRIVERS = {
     "aioconnect.resolve.aiodns": "c-ares reports its answers to a running loop",

@@ -66,6 +66,14 @@ async def an_address_is_overtaken(watch: Callable[[Event], object]) -> None:
         (await aioconnect.connect(targets, happy_eyeballs_delay=0.01, on_event=watch)).close()
 
 
+async def a_handshake_fails(watch: Callable[[Event], object]) -> None:
+    """Speak TLS with a server that hangs up."""
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1") as server:
+        address = server.sockets[0].getsockname()
+        with suppress(ConnectError):
+            await aioconnect.open_connection(*address, ssl=True, on_event=watch)
+
+
 async def descriptors_run_out(watch: Callable[[Event], object]) -> None:
     """Dial more targets at a time than there are descriptors for."""
     with listen(backlog=100) as server:
@@ -82,6 +90,8 @@ COMES_ABOUT: dict[str, Callable[[Callable[[Event], object]], Awaitable[None]]] =
     "AttemptStarted": rounds_fail,
     "Connected": a_name_is_found,
     "GaveUp": rounds_fail,
+    "HandshakeFailed": a_handshake_fails,
+    "HandshakeStarted": a_handshake_fails,
     "LookupFailed": a_name_is_not_found,
     "LookupStarted": a_name_is_found,
     "LookupSucceeded": a_name_is_found,

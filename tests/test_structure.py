@@ -122,8 +122,6 @@ LEFT_TOO_LONG = {
     "aioconnect.dialer",
     "aioconnect.round.Round",
     "aioconnect.rounds.Rounds",
-    "aioconnect.streams._hand_over",
-    "aioconnect.streams.create_with",
     "aioconnect.targets",
 }
 """Files, classes and functions that are longer than the rule today."""

@@ -154,6 +154,8 @@ class Cache:
             def learn(item: Answer | BaseException | None) -> None:
                 if isinstance(item, Answer):
                     question.found.append(item)
+                    if len(question.found) == len(families):
+                        self._learn(question, None)  # now: who asked may not wait for the end
                     put(item)
                     return
                 for each in self._learn(question, item):

@@ -62,8 +62,10 @@ class Outcome(NamedTuple):
 
     @property
     def log(self) -> list[str]:
-        """Return what it told in short words."""
-        return [short(event) for event in self.told]
+        """Return what it told in short words, without the beginnings and ends of stages."""
+        return [
+            short(event) for event in self.told if not isinstance(event, events.HandshakeStarted)
+        ]
 
 
 def run(

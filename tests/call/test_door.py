@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aioconnect import ConnectError, DeadlineExceeded, retry
+from aioconnect import ConnectError, DeadlineExceeded, events, retry
 from aioconnect.stages import StageSpec
 from aioconnect.wait import READ
 
@@ -348,3 +348,36 @@ def test_the_error_of_a_stage_is_the_callers_to_read() -> None:
     error = run("a connects; a/peer says 0.1", "a", handshake=refuse).error
     assert isinstance(error, ConnectError)
     assert "407 Proxy Authentication Required" in str(error)
+
+
+# What an observer hears -----------------------------------------------------------------------
+
+
+def told(outcome: Any) -> list[str]:
+    """Return the events of stages, and how long each stage of the winner took."""
+    said = []
+    for event in outcome.told:
+        if isinstance(event, events.HandshakeFailed):
+            said.append(f"{event.at:g} {event.stage} failed: {event.error.code}")
+        elif isinstance(event, events.HandshakeStarted):
+            said.append(f"{event.at:g} {event.stage} of {event.number}")
+        elif isinstance(event, events.Connected):
+            said += [f"{stage} {seconds:g}" for stage, seconds in event.stages.items()]
+    return said
+
+
+def test_an_observer_hears_of_each_stage_and_how_long_it_took() -> None:
+    """Of one that fails, of one whose time is up, and of the one that wins."""
+    outcome = run("a connects 0.125; a/peer says 0.25", "a", handshake=greet)
+    assert told(outcome) == ["0.125 handshake of 1", "connect 0.125", "handshake 0.25"]
+    assert told(run("a connects 0.5", "a")) == ["connect 0.5"]
+    outcome = run("a connects 0.125; a/peer resets 0.25", "a", handshake=greet)
+    assert told(outcome) == ["0.125 handshake of 1", "0.375 handshake failed: connection_reset"]
+    outcome = run("a connects 0.125; a/peer silent", "a", handshake=greet, timeout=1)
+    assert told(outcome) == ["0.125 handshake of 1", "1 handshake failed: timed_out"]
+    things: list[Thing] = []
+    stages = [wrapping(things, seconds=False)]
+    outcome = run("a connects; a/peer says 0.25", "a", handshake=greet, stages=stages)
+    assert told(outcome)[:2] == ["0 handshake of 1", "0.25 tls of 1"]
+    assert told(outcome)[2:] == ["connect 0", "handshake 0.25", "tls 0"]
+    outcome.result.close()

@@ -137,7 +137,9 @@ def test_another_address_wins_over_one_that_stalls(api: Api) -> None:
             assert sock.getpeername() == live
     assert told == [
         f"AttemptStarted {dead[1]}",
+        f"HandshakeStarted {dead[1]}",
         f"AttemptStarted {live[1]}",
+        f"HandshakeStarted {live[1]}",
         f"Connected {live[1]}",
         f"AttemptCancelled {dead[1]}",
     ]
@@ -211,27 +213,32 @@ async def test_cancelled_in_the_middle_it_leaves_nothing() -> None:
 # Stages that need the loop ------------------------------------------------------------------------
 
 
-async def dial(address: Any, begin: Any, **options: Any) -> Any:
+async def dial(address: Any, handshake: Any, **options: Any) -> Any:
     """Dial with a coroutine as the last stage."""
     from aioconnect import engine
     from aioconnect.targets import parse_all
 
     dialer = aioconnect.Dialer(**options)
-    stage = StageSpec("tls", begin, undo=lambda made: made.close())
+
+    def end(sock: socket.socket, task: asyncio.Task[Any]) -> None:
+        task.cancel()
+        sock.close()
+
+    stage = StageSpec("tls", undo=lambda made: made.close(), run=handshake, end=end)
     return await engine.dial(parse_all(address), dialer, (stage,))
 
 
 async def test_a_stage_may_be_a_coroutine() -> None:
-    """It owns the socket from its start, and what it returns is the call's."""
+    """What it returns is the call's."""
 
-    async def begin(sock: socket.socket, endpoint: Any) -> socket.socket:
+    async def handshake(sock: socket.socket, target: Any) -> socket.socket:
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(sock, b"?")
         assert await loop.sock_recv(sock, 1) == b"!"
         return sock
 
     with peer(says) as address:
-        call = await dial(address, begin)
+        call = await dial(address, handshake)
         call.result.close()
 
 
@@ -239,7 +246,7 @@ async def test_a_coroutine_that_loses_is_cancelled_and_closes_what_it_took() -> 
     """As one that is left, and one whose time is up."""
     took: list[socket.socket] = []
 
-    async def begin(sock: socket.socket, endpoint: Any) -> socket.socket:
+    async def handshake(sock: socket.socket, target: Any) -> socket.socket:
         took.append(sock)
         try:
             await asyncio.get_running_loop().sock_recv(sock, 1)
@@ -249,11 +256,11 @@ async def test_a_coroutine_that_loses_is_cancelled_and_closes_what_it_took() -> 
         return sock
 
     with peer(silent) as dead, peer(speaks) as live:
-        call = await dial([dead, live], begin, happy_eyeballs_delay=0.02)
+        call = await dial([dead, live], handshake, happy_eyeballs_delay=0.02)
         call.result.close()
         with pytest.raises(TimeoutError):
-            await dial(dead, begin, timeout=0.05)
-        task = asyncio.create_task(dial(dead, begin))
+            await dial(dead, handshake, timeout=0.05)
+        task = asyncio.create_task(dial(dead, handshake))
         await asyncio.sleep(0.05)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -267,10 +274,10 @@ async def test_a_coroutine_that_loses_is_cancelled_and_closes_what_it_took() -> 
 async def test_a_coroutine_that_somebody_else_cancels_is_a_failed_attempt() -> None:
     """The call was not cancelled, and so it does not end so."""
 
-    async def begin(sock: socket.socket, endpoint: Any) -> socket.socket:
+    async def handshake(sock: socket.socket, target: Any) -> socket.socket:
         sock.close()
         raise asyncio.CancelledError
 
     with peer(silent) as address, pytest.raises(ConnectError, match="cancelled") as caught:
-        await dial(address, begin)
+        await dial(address, handshake)
     assert caught.value.stage == "tls"

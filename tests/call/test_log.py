@@ -51,7 +51,8 @@ AttemptStarted(at=4.7376918248352675, target='db.test:80', address=('192.0.2.2',
 AttemptStarted(at=5.2376918248352675, target='db.test:80', address=('192.0.2.1', 80), family=2,
     number=5, round=4)
 Connected(at=5.3626918248352675, target='db.test:80', address=('192.0.2.1', 80), family=2, number=5,
-    round=4, elapsed=5.3626918248352675, local=('192.0.2.100', 50000))
+    round=4, elapsed=5.3626918248352675, local=('192.0.2.100', 50000),
+    stages={'connect': 0.125})
 AttemptCancelled(at=5.3626918248352675, target='db.test:80', address=('192.0.2.2', 80), family=2,
     number=4, round=4)
 """

@@ -51,7 +51,7 @@ def started(at: float, number: int, address: object) -> events.AttemptStarted:
 
 
 def connected(at: float, number: int, address: object) -> events.Connected:
-    return events.Connected(at, "db:80", number, 1, address, 0, local=None, elapsed=0.0)
+    return events.Connected(at, "db:80", number, 1, address, 0, local=None, elapsed=0.0, stages={})
 
 
 def refused(at: float, number: int, address: object, since: float) -> events.AttemptFailed:

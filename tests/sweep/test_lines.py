@@ -53,7 +53,7 @@ the loop ends."""
 @pytest.mark.timeout(600)
 @pytest.mark.sweep
 @pytest.mark.parametrize("kind", LOOPS)
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if "TLS" not in name])
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_what_is_raised_at_any_line_leaves_nothing_and_hurts_nobody(
     world: World, name: str, kind: str
 ) -> None:
