@@ -74,6 +74,13 @@ def delay(name: str, value: object) -> float | None:
     return None if seconds == math.inf else max(seconds, LEAST_DELAY)
 
 
+def one_of(name: str, value: Any, *allowed: str) -> Any:
+    """Return one of some words."""
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r}: one of {', '.join(map(repr, allowed))}")
+    return value
+
+
 def count(name: str, value: object) -> int:
     """Return a whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int):

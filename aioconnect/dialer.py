@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import causes, engine, signatures
-from .checks import take_proxy
+from .checks import one_of, take_proxy
 from .keywords import OPTIONS
 from .options import Options, check_span
 from .targets import parse_all
@@ -287,6 +287,7 @@ class Dialer(Options):
         *,
         healthy_after: float = 10.0,
         wake_interval: float = 1.0,
+        first: Literal["fail", "wait"] = "fail",
     ) -> Supervisor:
         """Stay connected: with ``async with``, ask for one connection after the other.
 
@@ -302,12 +303,14 @@ class Dialer(Options):
             healthy_after: seconds of life after which a connection resets the back-off;
                 ``.healthy()`` says so earlier, and nothing else does.
             wake_interval: least seconds between two back-offs cut short by ``.wake()``.
+            first: what an unknown name or a wrong certificate means before anything has
+                connected: ``"fail"`` ends it, ``"wait"`` asks the policy, as afterwards.
 
         Returns:
             A :class:`~aioconnect.supervise.Supervisor`, which owns the sockets that it gives:
             asking for the next one closes the last, and so does leaving the block.  ``retry`` is
-            the policy for the outages; None is ``aioconnect.retry.RECONNECT``, which never gives
-            up.
+            the policy for the outages, and is asked about everything but what an address policy
+            denies; None is ``aioconnect.retry.RECONNECT``, which never gives up.
 
         Raises:
             ConnectError: (from the iteration) the policy has stopped.
@@ -323,6 +326,7 @@ class Dialer(Options):
             policy=retry.RECONNECT if self.retry is None else self.retry,
             healthy_after=check_span("healthy_after", healthy_after),
             wake_interval=check_span("wake_interval", wake_interval),
+            first=one_of("first", first, "fail", "wait"),
         )
 
 

@@ -62,6 +62,7 @@ def _may_come(error: errors.ConnectError) -> bool:
     return (
         not retry.hopeless(error)
         or isinstance(error, errors.AddressNotAvailable)
+        or (isinstance(error, errors.InvalidAddress) and error.stage == "connect")
         or error.code in ("host_not_found", "no_data")
     )
 

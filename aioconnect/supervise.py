@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import asyncio
 from random import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from . import causes, engine, errors, events, poller, retry
+from . import causes, engine, errors, events, lookups, poller, retry
 from .log import emit, logger
 from .text import format_targets
+from .transports import end_connection
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
     from typing import Self
 
+    from .call import Call
     from .dialer import Dialer
     from .targets import Target
 
@@ -48,6 +50,7 @@ class Supervisor:
         policy: Any,
         healthy_after: float,
         wake_interval: float,
+        first: Literal["fail", "wait"],
     ) -> None:
         self._budget: Any = dialer.budget
         if self._budget is not None and not callable(getattr(self._budget, "wait", None)):
@@ -60,10 +63,12 @@ class Supervisor:
         self._policy = policy
         self._healthy_after = healthy_after
         self._wake_interval = wake_interval
+        self._first = first
         names = [target.text for target in targets]
         self._key = ", ".join(names)  # of the budget
         self._text = format_targets(names)
         self._sock: socket.socket | None = None
+        self._dialling: asyncio.Task[Call] | None = None
         self._alarm = poller.Alarm()
         self._machine: retry.Supervision | None = None
         self._asking = False
@@ -82,12 +87,15 @@ class Supervisor:
             healthy_after=self._healthy_after,
             wake_interval=self._wake_interval,
             target=self._text,
+            first=self._first,
         )
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         self._over = True
         self._alarm.wake()  # another task may be asking
+        if self._dialling is not None:
+            self._dialling.cancel()
         self._close()
 
     def __aiter__(self) -> Self:
@@ -103,6 +111,8 @@ class Supervisor:
         try:
             if self._sock is not None:
                 self._close()
+                if not machine.is_healthy(self._clock()):
+                    self._forget()
                 self._lost(machine)
             return await self._dial(machine)
         except Exception:
@@ -138,7 +148,7 @@ class Supervisor:
         while True:
             await self._pause(machine, at_least_a_turn=pausing)
             try:
-                sock: socket.socket = (await engine.dial(self._targets, self._dialer)).result
+                sock: socket.socket = (await self._connect()).result
             except errors.CircuitOpen as exc:
                 machine.postpone(self._clock() + (exc.retry_after or 0.0))
                 self._announce(machine, exc, str(exc))
@@ -152,6 +162,23 @@ class Supervisor:
                 machine.connected(self._clock())
                 return sock
             pausing = True
+
+    async def _connect(self) -> Call:
+        """Dial in a task of its own, which leaving the block can end."""
+        loop = asyncio.get_running_loop()
+        dial = engine.dial(self._targets, self._dialer)
+        self._dialling = task = loop.create_task(dial, name="aioconnect: dial")
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if task.done() and not task.cancelled() and task.exception() is None:
+                task.result().close()  # both came in the same turn
+            asking = asyncio.current_task()
+            if self._over and asking is not None and not asking.cancelling():
+                raise StopAsyncIteration from None
+            raise
+        finally:
+            self._dialling = None
 
     async def _pause(self, machine: retry.Supervision, *, at_least_a_turn: bool) -> None:
         """Sleep until the next dial is due; the loop has its turn even if that is at once."""
@@ -238,9 +265,17 @@ class Supervisor:
         error.stopped, error.retry_after = answer.reason, answer.retry_after
         emit(self._hook, events.GaveUp(self._clock(), self._text, answer.reason, error))
 
+    def _forget(self) -> None:
+        """Let caches forget the names: who accepted and did not hold may be somebody else now."""
+        for target in self._targets:
+            if target.needs_lookup:
+                for name in target.names:
+                    lookups.forget(name.host, self._dialer)
+
     def _close(self) -> None:
+        """End the last connection; a transport that has its socket closes it."""
         if self._sock is not None:
-            self._sock.close()
+            end_connection(asyncio.get_running_loop(), self._sock)
             self._sock = None
 
 

@@ -49,11 +49,15 @@ class Gate(asyncio.Protocol):
     transport: Any = None
     protocol: Any = None
     _lost: tuple[Exception | None] | None = None
+    _shut = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, and what the server says in it."""
         self.transport = transport
-        self.transport.pause_reading()
+        if self._shut:
+            self.transport.abort()
+        else:
+            self.transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Pass it on, or keep it for whoever takes the connection."""
@@ -61,6 +65,12 @@ class Gate(asyncio.Protocol):
             self._lost = (exc,)
         else:
             self.protocol.connection_lost(exc)
+
+    def shut(self) -> None:
+        """Abort the connection, now or as soon as it is there."""
+        self._shut = True
+        if self.transport is not None:
+            self.transport.abort()
 
     def open(self, protocol: asyncio.BaseProtocol) -> None:
         """Give the connection to the caller's protocol."""
@@ -79,36 +89,63 @@ def stage(options: Mapping[str, Any]) -> StageSpec:
     Args:
         options: ``ssl`` and what else ``loop.create_connection`` takes for it.
     """
+    handshakes = _Handshakes(options)
+    return StageSpec("tls", undo=_abort, run=handshakes.run, end=handshakes.end)
 
-    def run(sock: socket.socket, target: Target) -> Any:
-        return _begin(sock, target, options)
 
-    return StageSpec("tls", undo=_abort, run=run, end=_let_go)
+class _Handshakes:
+    """The handshakes of one call.
+
+    Args:
+        options: as for :func:`stage`.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = {"ssl_handshake_timeout": NO_LIMIT, **options}
+        self._gates: dict[socket.socket, Gate] = {}
+
+    async def run(self, sock: socket.socket, target: Target | None) -> Gate:
+        """Make a transport over a socket, and do the handshake.
+
+        Args:
+            sock: connected; ``end`` must follow if this fails or is left.
+            target: whose name is verified if ``server_hostname`` is not among the options.
+
+        Returns:
+            The gate, whose ``transport`` reads nothing yet.
+        """
+        options, gate = self._options, Gate()
+        if "server_hostname" not in options:
+            assert target is not None
+            options = {**options, "server_hostname": _name_of(target)}
+        self._gates[sock] = gate
+        await asyncio.get_running_loop().create_connection(lambda: gate, sock=sock, **options)
+        return gate
+
+    def end(self, sock: socket.socket, task: asyncio.Task[Any]) -> None:
+        """End a handshake: the peer hears of it at once, and all is closed within three turns.
+
+        Args:
+            sock: what it was given.
+            task: of the handshake; what comes of it is dropped.
+        """
+        if getcoroutinestate(task.get_coro()) == CORO_CREATED:  # type: ignore[arg-type]
+            task.cancel()
+            sock.close()
+            return
+        gate = self._gates.get(sock)
+        if gate is not None:
+            gate.shut()
+        if task.done():
+            _drop(task)
+        else:
+            task.add_done_callback(_drop)
+        end_connection(asyncio.get_running_loop(), sock, reset=True)
 
 
 def _name_of(target: Target) -> str:
     """Return the name that the certificate of a target must have."""
     return target.host.partition("%")[0].rstrip(".")
-
-
-async def _begin(sock: socket.socket, target: Target | None, options: Mapping[str, Any]) -> Gate:
-    """Make a transport over a socket, and do the handshake.
-
-    Args:
-        sock: connected; :func:`_let_go` must follow if this fails or is left.
-        target: whose name is verified if ``options`` has no ``server_hostname``.
-        options: as for :func:`stage`.
-
-    Returns:
-        The gate, whose ``transport`` reads nothing yet.
-    """
-    chosen = dict(options)
-    chosen.setdefault("ssl_handshake_timeout", NO_LIMIT)
-    if "server_hostname" not in chosen:
-        assert target is not None
-        chosen["server_hostname"] = _name_of(target)
-    _, gate = await asyncio.get_running_loop().create_connection(Gate, sock=sock, **chosen)
-    return gate
 
 
 def hand_over(gate: Gate, protocol_factory: Callable[[], ProtocolT]) -> tuple[Any, ProtocolT]:
@@ -126,28 +163,10 @@ def _abort(gate: Gate) -> None:
     gate.transport.abort()
 
 
-def _let_go(sock: socket.socket, task: asyncio.Task[Any]) -> None:
-    """End a handshake: the peer hears of it at once, and all is closed within three turns.
-
-    Args:
-        sock: what it was given.
-        task: of the handshake; what comes of it is dropped.
-    """
-    if getcoroutinestate(task.get_coro()) == CORO_CREATED:  # type: ignore[arg-type]
-        task.cancel()
-        sock.close()
-        return
-    if task.done():
-        _drop(task)
-    else:
-        task.add_done_callback(_drop)
-    end_connection(asyncio.get_running_loop(), sock, reset=True)
-
-
 def _drop(task: asyncio.Task[Any]) -> None:
     """Retrieve what came of a handshake that nobody waits for any more."""
-    if not task.cancelled() and task.exception() is None:
-        task.result().transport.abort()
+    if not task.cancelled():
+        task.exception()
 
 
 async def over_own_socket(sock: socket.socket, options: Mapping[str, Any], timeout: float) -> Gate:
@@ -164,7 +183,8 @@ async def over_own_socket(sock: socket.socket, options: Mapping[str, Any], timeo
     loop = asyncio.get_running_loop()
     clock = of(loop).clock
     started = clock()
-    task = loop.create_task(_begin(sock, None, options), name="aioconnect: handshake")
+    handshakes = _Handshakes(options)
+    task = loop.create_task(handshakes.run(sock, None), name="aioconnect: handshake")
     address: Any = None
     try:
         address = sock.getpeername()
@@ -175,9 +195,9 @@ async def over_own_socket(sock: socket.socket, options: Mapping[str, Any], timeo
     except OSError as exc:
         error = causes.from_exception(exc, stage="tls", address=address, family=sock.family)
     except BaseException:
-        _let_go(sock, task)
+        handshakes.end(sock, task)
         raise
-    _let_go(sock, task)
+    handshakes.end(sock, task)
     now = clock()
     error.elapsed = now - started
     failed = AttemptFailed(now, "sock", error, started, 1, 1)

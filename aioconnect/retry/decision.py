@@ -317,13 +317,16 @@ class Decider(Protocol):
         ...
 
 
-def decide(policy: Decider, ctx: Context, *, attempt_needs: float) -> Retry | Stop:
+def decide(
+    policy: Decider, ctx: Context, *, attempt_needs: float, insist: bool = False
+) -> Retry | Stop:
     """Decide what follows a failed round.
 
     Args:
         policy: whom to ask; it is asked once, or not at all if nothing can help.
         ctx: the situation after the failure.
         attempt_needs: seconds that must be left before ``ctx.deadline`` when a round begins.
+        insist: ask the policy also where nothing can help but a change.
 
     Returns:
         A :class:`Retry` whose ``delay`` counts from ``ctx.now`` (its ``anchor`` is ``"end"``) and
@@ -338,9 +341,9 @@ def decide(policy: Decider, ctx: Context, *, attempt_needs: float) -> Retry | St
         Exception: whatever the policy raised, unchanged.
     """
     error = ctx.error
-    if isinstance(error, DeadlineExceeded):
+    if isinstance(error, DeadlineExceeded) and not insist:
         return Stop("deadline")
-    if hopeless(error) and not policy.names(error):
+    if not insist and hopeless(error) and not policy.names(error):
         return Stop("permanent")
     decision = answer(policy, ctx)
     if isinstance(decision, Stop):

@@ -17,7 +17,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Literal
 
 from ..causes import from_exception
-from ..errors import KEPT_ATTEMPTS, AttemptFailed, ConnectError
+from ..errors import (
+    KEPT_ATTEMPTS,
+    AttemptFailed,
+    CertificateError,
+    ConnectError,
+    InvalidTarget,
+    PolicyDenied,
+)
 from .decision import Context, Stop, decide
 from .defaults import RECONNECT
 
@@ -46,6 +53,8 @@ class Supervision:
         wake_interval: least seconds between two dials that were brought forward by
             :meth:`wake`; default 1.
         target: what is dialled, for the error of a lost connection.
+        first: what an unknown name or a wrong certificate means before anything has connected:
+            ``"fail"`` ends it, ``"wait"`` asks the policy, as afterwards.
 
     Attributes:
         next_dial: the instant of the next dial; None while connected or stopped.
@@ -63,6 +72,7 @@ class Supervision:
         healthy_after: float = 10.0,
         wake_interval: float = 1.0,
         target: str = "",
+        first: Literal["fail", "wait"] = "fail",
     ) -> None:
         self.state: Literal["waiting", "connected", "stopped"] = "waiting"
         self.failures = 0
@@ -75,6 +85,8 @@ class Supervision:
         self._not_before = -math.inf
         self._woken = -math.inf
         self._connected_at = now
+        self._hopeful = first == "wait"  # what is wrong may come right
+        self._proved = False
         self._accepted: deque[float] = deque(maxlen=MOST_A_MINUTE)
         # Of this outage:
         self._began: float | None = None
@@ -91,6 +103,7 @@ class Supervision:
         """Record that the dial has connected."""
         self.state = "connected"
         self._connected_at = now
+        self._hopeful, self._proved = True, False
         self._accepted.append(now)
 
     def healthy(self, now: float) -> None:
@@ -99,6 +112,7 @@ class Supervision:
         Only a connection can; while there is none nothing happens.
         """
         if self.state == "connected":
+            self._proved = True
             self.failures = 0
             self._began = None
             self._previous_delay = 0.0
@@ -107,7 +121,11 @@ class Supervision:
             self._accepted.clear()
 
     def failed(self, now: float, error: ConnectError) -> float | Stop:
-        """Record that the dial has failed; return the instant of the next one, or why not."""
+        """Record that the dial has failed; return the instant of the next one, or why not.
+
+        The policy is asked about everything but what an address policy denies, and, before the
+        first connection, what ``first`` says.
+        """
         return self._fail(now, error, started=max(self._wished, self._not_before))
 
     def lost(self, now: float, error: OSError | None = None) -> float | Stop:
@@ -115,7 +133,7 @@ class Supervision:
 
         It may have been closed in good order, so there need not be an error.
         """
-        if now - self._connected_at >= self._healthy_after:
+        if self.is_healthy(now):
             self.healthy(now)
         cause = ConnectionResetError("connection lost") if error is None else error
         if self._began is None:
@@ -129,6 +147,10 @@ class Supervision:
             from_exception(cause, stage="connect", target=self._target),
             started=self._connected_at,
         )
+
+    def is_healthy(self, now: float) -> bool:
+        """Tell whether the connection that there is has proved itself."""
+        return self._proved or now - self._connected_at >= self._healthy_after
 
     def wake(self, now: float) -> float | None:
         """Cut the back-off short, because something changed: the network is back, say.
@@ -161,6 +183,9 @@ class Supervision:
             self._began = min(started, now)
         attempts = error.attempts or (self._attempt(now, error, started),)
         self._history = (*self._history, *attempts)[-KEPT_ATTEMPTS:]
+        if all(self._is_final(attempt.error) for attempt in attempts):
+            self.state = "stopped"
+            return Stop("permanent")
         decision = decide(
             self._policy,
             Context(
@@ -175,6 +200,7 @@ class Supervision:
                 rng=self._rng,
             ),
             attempt_needs=0.0,
+            insist=True,
         )
         if isinstance(decision, Stop):
             self.state = "stopped"
@@ -183,6 +209,14 @@ class Supervision:
         self._previous_delay, self._policy_state = decision.delay, decision.state
         self._wished = now + decision.delay
         return max(self._wished, self._not_before)
+
+    def _is_final(self, error: ConnectError) -> bool:
+        """Whether nothing but a change of the program can help."""
+        if isinstance(error, PolicyDenied | InvalidTarget):
+            return True
+        return not self._hopeful and (
+            isinstance(error, CertificateError) or error.code in ("host_not_found", "no_data")
+        )
 
     def _attempt(self, now: float, error: ConnectError, started: float) -> AttemptFailed:
         return AttemptFailed(now, self._target, error, started, self.failures, self.failures)
