@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import random
+import socket
+import ssl
+from typing import Any
 
 import pytest
 
-from aioconnect import retry
+import aioconnect
+from aioconnect import ConnectError, retry
+from aioconnect.causes import from_exception, timed_out
 
 from .virtual import NO_SUCH_NAME, REFUSED, attempt, round_of
 
@@ -298,3 +304,86 @@ def test_the_default_pace_is_that_of_reconnecting() -> None:
         now = following
     assert dials == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
     assert attempt().started == 0.0
+
+
+# What nothing helps, and what may come right ------------------------------------------------------
+
+
+def failed_with(error: OSError) -> ConnectError:
+    """Return the error of a dial whose one attempt failed so."""
+    return round_of(from_exception(error, stage="connect", target="db:5432"))
+
+
+FOR_EVER = retry.constant(1)
+NUMBERS = sorted(errno.errorcode)
+CERTIFICATE = ssl.SSLCertVerificationError(1, "certificate verify failed")
+UNKNOWN = [socket.gaierror(number, "?") for number in (socket.EAI_NONAME, socket.EAI_NODATA)]
+
+
+@pytest.mark.parametrize("first", ["fail", "wait"])
+@pytest.mark.parametrize("connected", [False, True], ids=["before", "after"])
+def test_what_the_kernel_says_never_ends_what_never_gives_up(connected: bool, first: Any) -> None:
+    """A route, an address or a permission may come: each errno, before and after the first."""
+    for number in NUMBERS:
+        supervision = supervise(FOR_EVER, first=first)
+        if connected:
+            supervision.connected(0.0)
+            supervision.lost(0.5)
+        error = failed_with(OSError(number, "?"))
+        assert supervision.failed(2.0, error) == 3.0, errno.errorcode[number]
+
+
+@pytest.mark.parametrize("exception", [*UNKNOWN, CERTIFICATE], ids=["name", "data", "certificate"])
+def test_the_first_connection_decides_what_a_wrong_name_means(exception: OSError) -> None:
+    """Before it, somebody has written it wrong; afterwards, somebody else has broken it."""
+    error = failed_with(exception)
+    assert supervise(FOR_EVER).failed(1.0, error) == retry.Stop("permanent")
+    assert supervise(FOR_EVER, first="wait").failed(1.0, error) == 2.0
+    supervision = supervise(FOR_EVER)
+    supervision.connected(0.0)
+    supervision.lost(0.5)
+    assert supervision.failed(2.0, error) == 3.0
+
+
+def test_a_wrong_name_among_others_does_not_end_it() -> None:
+    """Another address of the list may come."""
+    error = round_of(from_exception(UNKNOWN[0], stage="resolve"), REFUSED)
+    assert supervise(FOR_EVER).failed(1.0, error) == 2.0
+
+
+def test_what_an_address_policy_denies_ends_it() -> None:
+    """At any time: the program itself forbids it."""
+    for first in ("fail", "wait"):
+        supervision = supervise(FOR_EVER, first=first)
+        supervision.connected(0.0)
+        supervision.lost(0.5)
+        denied = round_of(aioconnect.PolicyDenied(13, "forbidden"))
+        assert supervision.failed(2.0, denied) == retry.Stop("permanent")
+
+
+def test_a_dial_that_was_out_of_time_does_not_end_it() -> None:
+    """Its time limit is that of one dial."""
+    late = round_of(timed_out(whole=True, stage="connect"))
+    assert supervise(FOR_EVER).failed(30.0, late) == 31.0
+
+
+def test_a_policy_that_ends_still_does() -> None:
+    """What may come right is its business."""
+    supervision = supervise(retry.attempts(2) & FOR_EVER)
+    error = failed_with(OSError(errno.EACCES, "?"))
+    assert supervision.failed(1.0, error) == 2.0
+    assert supervision.failed(2.5, error) == retry.Stop("attempts")
+
+
+def test_a_connection_is_healthy_when_it_said_so_or_lived() -> None:
+    """Until then a name that accepts may have moved."""
+    supervision = supervise()
+    supervision.connected(5.0)
+    assert [supervision.is_healthy(now) for now in (5.0, 14.9, 15.0)] == [False, False, True]
+    supervision.lost(6.0)
+    supervision.connected(7.0)
+    supervision.healthy(7.5)
+    assert supervision.is_healthy(7.5)
+    supervision.lost(8.0)
+    supervision.connected(9.0)
+    assert not supervision.is_healthy(9.0)
