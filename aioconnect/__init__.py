@@ -59,6 +59,7 @@ from .targets import Endpoint, TargetLike
 if TYPE_CHECKING:
     from . import blocking, many, resolve, retry, supervise
     from .address_policy import AddressPolicy, NamedEndpoint, Verdict
+    from .loops import install, loop_factory
     from .many import ConnectMany, ConnectResult, connect_many
     from .proxy import Proxy
     from .ready import wait_until_ready
@@ -128,6 +129,8 @@ __all__ = [
     "create_connection",
     "errors",
     "events",
+    "install",
+    "loop_factory",
     "many",
     "open_connection",
     "options",
@@ -152,6 +155,8 @@ _LAZY_NAMES = {
     "Supervisor": "supervise",
     "Verdict": "address_policy",
     "connect_many": "many",
+    "install": "loops",
+    "loop_factory": "loops",
     "wait_until_ready": "ready",
 }
 """What loads on first use."""

@@ -19,7 +19,7 @@ from .keywords import KEYWORDS
 from .poller import of
 from .targets import Target, parse_all
 from .text import safe
-from .transports import end_connection
+from .transports import end_connection, own_create_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
 
-__all__ = ["create_connection", "open_connection"]
+__all__ = ["create_connection", "judge_peer", "open_connection"]
 
 
 @signatures.open_connection
@@ -228,7 +228,7 @@ async def _hand_over(
         return made[0]
 
     try:
-        return await loop.create_connection(factory, sock=sock)
+        return await own_create_connection(loop)(factory, sock=sock)  # type: ignore[no-any-return]
     except BaseException as exc:
         if not made:  # what the factory raises is not the peer's, and comes out unchanged
             sock.close()
@@ -253,7 +253,7 @@ async def _take_over(
         raise ValueError(f"a stream socket is needed, not {sock!r}")
     if tls and "server_hostname" not in tls:
         raise ValueError("ssl with sock needs server_hostname")
-    _check_peer(sock, dialer)
+    judge_peer(sock, dialer)
     if not tls:
         return await _hand_over(protocol_factory, sock, "sock")
     from .tls import hand_over, over_own_socket
@@ -269,7 +269,7 @@ def _tls_stage(targets: Sequence[Target], tls: dict[str, Any]) -> StageSpec:
     return stage(tls)
 
 
-def _check_peer(sock: socket.socket, dialer: Dialer) -> None:
+def judge_peer(sock: socket.socket, dialer: Dialer) -> None:
     """Judge a socket that the caller brings by what it is connected to; denied, it is closed.
 
     Raises:

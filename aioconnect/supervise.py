@@ -63,7 +63,7 @@ class Supervisor:
         self._policy = policy
         self._healthy_after = healthy_after
         self._wake_interval = wake_interval
-        self._first = first
+        self._first: Literal["fail", "wait"] = first
         names = [target.text for target in targets]
         self._key = ", ".join(names)  # of the budget
         self._text = format_targets(names)

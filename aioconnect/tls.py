@@ -21,7 +21,7 @@ from . import causes
 from .errors import AttemptFailed
 from .poller import of
 from .stages import StageSpec
-from .transports import end_connection
+from .transports import end_connection, own_create_connection
 
 if TYPE_CHECKING:
     import socket
@@ -119,7 +119,8 @@ class _Handshakes:
             assert target is not None
             options = {**options, "server_hostname": _name_of(target)}
         self._gates[sock] = gate
-        await asyncio.get_running_loop().create_connection(lambda: gate, sock=sock, **options)
+        make = own_create_connection(asyncio.get_running_loop())
+        await make(lambda: gate, sock=sock, **options)
         return gate
 
     def end(self, sock: socket.socket, task: asyncio.Task[Any]) -> None:

@@ -6,17 +6,25 @@ import contextlib
 import os
 import socket
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["end_connection"]
+__all__ = ["OWN_METHOD", "end_connection", "has_transport", "own_create_connection"]
+
+OWN_METHOD = "_aioconnect_own_create_connection"
+"""Where a loop that dials through a dialer (``loops.py``) keeps its own ``create_connection``."""
 
 TURNS = 2
 """Turns of the loop in which a transport that has a socket closes it after a shutdown."""
 
 _RESET = struct.pack("ii", 1, 0)
+
+
+def own_create_connection(loop: asyncio.AbstractEventLoop) -> Any:
+    """Return the loop's own ``create_connection``, which makes the transport of a socket."""
+    return getattr(loop, OWN_METHOD, None) or loop.create_connection
 
 
 def end_connection(
