@@ -109,7 +109,7 @@ class Rounds:
         if self._permits is None:
             from .permits import Permits
 
-            key = ", ".join([target.text for target in self._log.targets])
+            key = ", ".join([target.key for target in self._log.targets])
             self._permits = Permits(options.breaker, options.budget, key)
         now = self._driver.clock()
         open_for = self._permits.admit(now)

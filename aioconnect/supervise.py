@@ -64,9 +64,8 @@ class Supervisor:
         self._healthy_after = healthy_after
         self._wake_interval = wake_interval
         self._first: Literal["fail", "wait"] = first
-        names = [target.text for target in targets]
-        self._key = ", ".join(names)  # of the budget
-        self._text = format_targets(names)
+        self._key = ", ".join([target.key for target in targets])  # of the budget
+        self._text = format_targets([target.text for target in targets])
         self._sock: socket.socket | None = None
         self._dialling: asyncio.Task[Call] | None = None
         self._alarm = poller.Alarm()

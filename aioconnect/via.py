@@ -74,6 +74,11 @@ class Via(Target):
         self.needs_lookup = bool(self.names)
 
     @property
+    def key(self) -> str:
+        """What is dialled, in one form."""
+        return f"{self.behind.key} through {self.proxy.target.key}"
+
+    @property
     def dialled(self) -> Target:
         """Return the proxy."""
         return self.proxy.target

@@ -30,7 +30,7 @@ from .support.needs import check, need
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-QUICK_ROWS = 4
+QUICK_ROWS = 2
 """How many rows of a test ``make quick`` tries."""
 
 give_default_signals()
@@ -150,6 +150,14 @@ def lingers() -> bool:
     return "aioconnect-resolver-loop" in names or "aiodns" in sys.modules
 
 
+def name_of(fd: int) -> str:
+    """Say what a descriptor is of."""
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except FileNotFoundError:  # a thread has closed it just now
+        return "closed"
+
+
 @pytest.fixture(autouse=True)
 def no_descriptor_is_left() -> Iterator[None]:
     """Compare the open descriptors by inode before and after each test."""
@@ -161,7 +169,7 @@ def no_descriptor_is_left() -> Iterator[None]:
     while not after.items() <= before.items() and lingers() and time.monotonic() < deadline:
         time.sleep(0.01)
         after = descriptors()
-    left = {fd: os.readlink(f"/proc/self/fd/{fd}") for fd in after if after[fd] != before.get(fd)}
+    left = {fd: name_of(fd) for fd in after if after[fd] != before.get(fd)}
     assert not left, f"descriptors left open: {left}"
     lost = [fd for fd in before if fd not in after]
     assert not lost, f"descriptors closed that were not ours: {lost}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -204,3 +205,13 @@ def test_a_permit_that_no_token_pays_for_is_given_back() -> None:
         "0 gave up: budget"
     )
     assert isinstance(breaker.admit(key, 4.0), retry.Permit)
+
+
+@pytest.mark.parametrize("spelling", ["db.test:80", "DB.Test:80", "db.test.:80", ("DB.test", 80)])
+def test_one_target_has_one_key(spelling: Any) -> None:
+    """However it is written."""
+    breaker = retry.Breaker(failures=2, open_for=30)
+    for _ in range(2):
+        breaker.failure("db.test:80", 0.0)
+    outcome = run("a connects", spelling, breaker=breaker)
+    assert isinstance(outcome.error, aioconnect.CircuitOpen)
