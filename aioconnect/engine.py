@@ -67,12 +67,12 @@ async def dial(
         except BaseException:
             call.close()
             raise
+        if call.error is None:
+            return call
     except BaseException:  # also if one came in the first line of the handler above
         call.close()
         raise
-    if call.error is not None:
-        raise call.take_error()
-    return call
+    raise call.take_error()
 
 
 async def _wait_for_slot(call: Call, poller: Poller, slot: asyncio.Future[None]) -> None:

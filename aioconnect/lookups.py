@@ -85,13 +85,15 @@ def _join(
 class _Floor:
     """What is used of the resolving floor."""
 
-    __slots__ = ("arranged", "at_hand")
+    __slots__ = ("arranged", "at_hand", "default")
 
     def __init__(self) -> None:
         from .resolve.known import at_hand
         from .resolve.order import arranged
+        from .resolve.system import default  # not later, when it may fail
 
         self.at_hand: Any = at_hand
+        self.default: Any = default
         self.arranged: Any = arranged
 
 
@@ -106,8 +108,6 @@ def _load(text: str) -> _Floor:
     """
     global _resolving
     try:
-        from .resolve import system  # noqa: F401  # not later, when it may fail
-
         _resolving = floor = _Floor()
     except OSError as exc:
         raise causes.from_exception(exc, stage="resolve", target=text) from None
@@ -115,11 +115,8 @@ def _load(text: str) -> _Floor:
 
 
 def _resolver(options: Options) -> Any:
-    if options.resolver is not None:
-        return options.resolver
-    from . import resolve
-
-    return resolve.default()
+    resolver = options.resolver
+    return (_resolving or _load("")).default() if resolver is None else resolver
 
 
 def forget(name: str, options: Options) -> None:

@@ -318,7 +318,11 @@ async def _look_up(
         end = exc
         raise
     finally:  # whatever was raised, who waits for the name hears of it
-        driven.put((asked, end))
+        try:
+            driven.put((asked, end))
+        except BaseException:  # in there too
+            driven.put((asked, end))
+            raise
 
 
 def _clock_of(loop: AbstractEventLoop) -> Callable[[], float]:

@@ -144,7 +144,6 @@ class Stages:
                     made = task.result()
                 finally:
                     del task  # or what it raises would refer to itself, through this frame
-                self._task = None
                 self._made(made)
             elif self._generator is not None:
                 self._unwatch()
@@ -192,9 +191,10 @@ class Stages:
             self._driver.unwatch(self.made)
 
     def _made(self, made: Any) -> None:
-        stage = self._left.popleft()
-        self._undo = stage.undo
-        self.made = made
+        stage = self._left[0]
+        # In one statement: what is raised meanwhile finds the one or the other.
+        self.made, self._undo, self._task = made, stage.undo, None
+        self._left.popleft()
         self.ended.append((stage.name, self._driver.clock()))
 
     def close(self) -> None:

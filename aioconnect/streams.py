@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeVar, Unpack
 
+    from .call import Call
     from .dialer import Dialer
     from .stages import StageSpec
     from .targets import TargetLike
@@ -203,16 +204,19 @@ async def create_with(
     stages: Sequence[StageSpec] = ()
     if tls:
         stages = (_tls_stage(targets, tls),)
+    call: Call | None = None
     try:
         call = await engine.dial(targets, options, stages)
-    except errors.ConnectError as exc:
-        if all_errors and exc.__cause__ is None:
+        if tls:
+            from .tls import hand_over
+
+            return hand_over(call.result, protocol_factory)
+    except BaseException as exc:
+        if call is not None:
+            call.close()
+        if all_errors and isinstance(exc, errors.ConnectError) and exc.__cause__ is None:
             exc.__cause__ = exc.group()
         raise
-    if tls:
-        from .tls import hand_over
-
-        return hand_over(call.result, protocol_factory)
     return await _hand_over(protocol_factory, call.result, call.text)
 
 

@@ -22,7 +22,7 @@ import pytest
 from aioconnect.resolve import background
 
 from .support import sweep
-from .support.account import descriptors
+from .support.account import descriptors, name_of
 from .support.children import ROOT, give_default_signals
 from .support.loops import LOOPS
 from .support.needs import check, need
@@ -148,14 +148,6 @@ def lingers() -> bool:
     """Whether something is being closed by a thread that is not ours to wait for."""
     names = {thread.name for thread in threading.enumerate()}
     return "aioconnect-resolver-loop" in names or "aiodns" in sys.modules
-
-
-def name_of(fd: int) -> str:
-    """Say what a descriptor is of."""
-    try:
-        return os.readlink(f"/proc/self/fd/{fd}")
-    except FileNotFoundError:  # a thread has closed it just now
-        return "closed"
 
 
 @pytest.fixture(autouse=True)

@@ -322,6 +322,7 @@ def resident() -> float:
 
 @pytest.mark.slow
 @pytest.mark.sweep
+@pytest.mark.timeout(900)
 @needs("/proc/self/statm")
 def test_ten_thousand_hostile_names_leave_nothing_in_memory() -> None:
     """Each with addresses of its own, each denied; what is cached is bounded, and small.

@@ -770,6 +770,7 @@ def accepted(*arguments: Any) -> tuple[Target, ...]:
 
 
 @pytest.mark.sweep
+@pytest.mark.timeout(900)
 @fuzz
 @given(target=ANYTHING, port=st.one_of(st.none(), PORTS))
 @example(target=("fe80::1", 80, 0, "eth0"), port=None)

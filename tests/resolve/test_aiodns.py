@@ -27,7 +27,7 @@ from aioconnect.resolve import AiodnsResolver, Answer, StaticResolver, queries
 from aioconnect.resolve.answers import FAMILIES
 
 from ..support import children
-from ..support.account import descriptors
+from ..support.account import descriptors, name_of
 from ..support.loops import LOOPS
 from .behaviours import OTHER4, V4, V6, script
 from .dns import A, Question, Send, Server, address, reply
@@ -53,9 +53,7 @@ async def found(resolver: Any, name: str, family: int = INET) -> tuple[str, ...]
 
 def sockets() -> int:
     """How many sockets this process has open."""
-    return sum(
-        1 for fd in descriptors() if os.readlink(f"/proc/self/fd/{fd}").startswith("socket:")
-    )
+    return sum(name_of(fd).startswith("socket:") for fd in descriptors())
 
 
 def gone(before: int) -> None:

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from aioconnect.resolve import Answer, PolicyTable, order
 from aioconnect.resolve.rfc6724 import number
 
+from ..support.needs import needs
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -370,6 +372,7 @@ def test_what_libc_has_sorted_stays_in_its_order(made: list[tuple[int, str]]) ->
     assert made == []
 
 
+@needs("ipv6")
 def test_what_libc_has_not_sorted_as_a_whole_is_sorted_here() -> None:
     """One family came earlier than libc's answer, or from a name server."""
     four, six = answer("127.0.0.1"), answer("::1", places=(0,))

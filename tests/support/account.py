@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+def name_of(fd: int) -> str:
+    """Say what a descriptor is of."""
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except FileNotFoundError:  # a thread has closed it just now
+        return "closed"
+
+
 def descriptors() -> dict[int, tuple[int, int]]:
     """Return every open descriptor of this process with its device and inode."""
     found = {}
