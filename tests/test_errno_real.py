@@ -488,7 +488,7 @@ SEGMENTS: dict[str, tuple[str, Callable[[Syn], list[bytes]]]] = {
 def test_what_a_peer_answers_in_the_handshake(api: Api, segments: str) -> None:
     """A reset that arrives before anybody has looked at the new connection is not success."""
     name, reply = SEGMENTS[segments]
-    with namespace() as network, TunPeer(network) as peer, switch_interval(1):
+    with one_core(), namespace() as network, TunPeer(network) as peer, switch_interval(1):
         for host in ("10.77.0.9", "fd77::9"):
             peer.answer(host, reply)
             address: Any = (host, 80) if "." in host else (host, 80, 0, 0)
@@ -496,6 +496,22 @@ def test_what_a_peer_answers_in_the_handshake(api: Api, segments: str) -> None:
             check(error, row(name), address=address)
             error = until_it_fails(partial(sock_connect_fails, api, address))
             check(error, row(name), address=address, alone=True)
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Let this thread, and those it starts, run on one core, and interrupt nobody to wake up.
+
+    So all segments of an answer are there when who waits for the first one looks.
+    """
+    cores, policy = os.sched_getaffinity(0), os.sched_getscheduler(0)
+    os.sched_setaffinity(0, {min(cores)})
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, os.sched_param(0))
+        os.sched_setaffinity(0, cores)
 
 
 def until_it_fails(dial: Callable[[], ConnectError]) -> ConnectError:
