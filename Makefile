@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# As many workers as there are cores; `PYTEST_ARGS=-n0` for none, to debug.
-PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+# One worker more than there are cores, since tests also wait; `PYTEST_ARGS=-n0` for none, to debug.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 9 --dist worksteal
 
 .DEFAULT_GOAL = help
 .PHONY: help demo test quick sweep lint typing bench bench-many clean python-is-that-of-the-venv

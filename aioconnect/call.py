@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from .driver import Driver
     from .errors import AttemptFailed, ConnectError
+    from .late import Late
     from .options import Options
     from .targets import Endpoint, Target
 
@@ -67,6 +68,7 @@ class Call(Driven):
         "_driver",
         "_endpoints",
         "_first",
+        "_late",
         "_options",
         "_rounds",
         "_stages",
@@ -191,6 +193,10 @@ class Call(Driven):
             self._first = None
         return self._settle(outcome, what)
 
+    def share(self, late: Late) -> None:
+        """Share look-ups with the other calls of one who dials again and again; before a step."""
+        self._late = late
+
     def late(self) -> ConnectError:
         """Return the error of a call whose deadline came before its turn to begin."""
         elapsed = self._driver.clock() - self.started
@@ -275,6 +281,7 @@ class Call(Driven):
             self.started,
             self.deadline,
             debug,
+            getattr(self, "_late", None),
         )
         return rounds
 

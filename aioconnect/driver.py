@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .options import Options
     from .resolve.base import Resolver
 
-__all__ = ["Driven", "Driver", "World"]
+__all__ = ["Driven", "Driver", "Told", "World"]
 
 
 class World(Protocol):
@@ -31,6 +31,18 @@ class World(Protocol):
 
     def within(self, options: Options) -> Options:
         """Return options whose sockets and names are those of this world; asked once per call."""
+        ...
+
+
+class Told(Protocol):
+    """Who is told of what look-ups say: what is driven, or what stands between two of these."""
+
+    def put(self, item: Any) -> None:
+        """Report what happened, and wake whoever waits."""
+        ...
+
+    def wake(self) -> None:
+        """Wake whoever waits."""
         ...
 
 
@@ -58,7 +70,7 @@ class Driver(Protocol):
         ...
 
     def look_up(
-        self, driven: Driven, asked: Any, resolver: Resolver, name: str, families: Sequence[int]
+        self, told: Told, asked: Any, resolver: Resolver, name: str, families: Sequence[int]
     ) -> Any:
         """Begin to look a name up; returns a ticket with ``cancel()``.
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .address_policy import AddressPolicyLike
+    from .late import Late
     from .options import Options
     from .poller import Poller
     from .stages import StageSpec
@@ -29,7 +30,10 @@ __all__ = ["connect_wait", "dial", "sock_connect"]
 
 
 async def dial(
-    targets: Sequence[Target], options: Options, stages: Sequence[StageSpec] = ()
+    targets: Sequence[Target],
+    options: Options,
+    stages: Sequence[StageSpec] = (),
+    late: Late | None = None,
 ) -> Call:
     """Connect to one of the targets.
 
@@ -37,6 +41,7 @@ async def dial(
         targets: at least one.
         options: how.
         stages: what an attempt does after its connect.
+        late: the look-ups of one who dials again and again, each time with a call.
 
     Returns:
         The call, with its ``result``, which the caller owns now, and what it ``won``.
@@ -47,6 +52,8 @@ async def dial(
     loop = asyncio.get_running_loop()
     poller: Poller = getattr(loop, ATTRIBUTE, None) or of(loop)
     call = Call(poller, targets, options, stages)
+    if late is not None:
+        call.share(late)
     try:
         try:
             if (slot := poller.acquire_slot()) is not None:

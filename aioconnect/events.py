@@ -35,8 +35,8 @@ __all__ = [
 ]
 
 
-class LookupStarted(Event):
-    """A resolver was asked for the addresses of one family of ``name``."""
+class LookupEvent(Event):
+    """What every event of a look-up says."""
 
     __slots__ = ("family", "name")
 
@@ -46,7 +46,13 @@ class LookupStarted(Event):
         self.family = family
 
 
-class LookupSucceeded(LookupStarted):
+class LookupStarted(LookupEvent):
+    """A resolver was asked for the addresses of one family of ``name``."""
+
+    __slots__ = ()
+
+
+class LookupSucceeded(LookupEvent):
     """Addresses came: ``addresses`` (text), from ``source``, after ``duration`` seconds."""
 
     __slots__ = ("addresses", "duration", "source")
@@ -68,7 +74,7 @@ class LookupSucceeded(LookupStarted):
         self.duration = duration
 
 
-class LookupFailed(LookupStarted):
+class LookupFailed(LookupEvent):
     """No address of this family: ``error`` says why."""
 
     __slots__ = ("error",)
@@ -80,8 +86,8 @@ class LookupFailed(LookupStarted):
         self.error = error
 
 
-class AttemptStarted(Event):
-    """A fresh socket is about to be connected to ``address``.
+class AttemptEvent(Event):
+    """What every event of an attempt says.
 
     ``number`` counts the attempts of the call from 1, ``round`` the passes over all addresses
     from 1; ``family`` is the address family.
@@ -99,14 +105,24 @@ class AttemptStarted(Event):
         self.family = family
 
 
-class AttemptCancelled(AttemptStarted):
+class AttemptStarted(AttemptEvent):
+    """A fresh socket is about to be connected to ``address``.
+
+    ``number`` counts the attempts of the call from 1, ``round`` the passes over all addresses
+    from 1; ``family`` is the address family.
+    """
+
+    __slots__ = ()
+
+
+class AttemptCancelled(AttemptEvent):
     """An attempt was closed because another one won, or because the call was left."""
 
     __slots__ = ()
 
 
-class HandshakeStarted(AttemptStarted):
-    """A connected attempt goes on with ``stage``: ``"proxy"``, ``"handshake"`` or ``"tls"``."""
+class HandshakeEvent(AttemptEvent):
+    """What every event of a handshake says."""
 
     __slots__ = ("stage",)
 
@@ -125,7 +141,13 @@ class HandshakeStarted(AttemptStarted):
         self.stage = stage
 
 
-class HandshakeFailed(HandshakeStarted):
+class HandshakeStarted(HandshakeEvent):
+    """A connected attempt goes on with ``stage``: ``"proxy"``, ``"handshake"`` or ``"tls"``."""
+
+    __slots__ = ()
+
+
+class HandshakeFailed(HandshakeEvent):
     """It failed, by ``error``, or its time was up; :class:`AttemptFailed` follows."""
 
     __slots__ = ("error",)
@@ -146,7 +168,7 @@ class HandshakeFailed(HandshakeStarted):
         self.error = error
 
 
-class Connected(AttemptStarted):
+class Connected(AttemptEvent):
     """This attempt won; the others are cancelled right after.
 
     ``local`` is the socket's own address, ``elapsed`` the seconds of the call, ``stages`` those of

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .driver import Driven, Driver
     from .errors import ConnectError
+    from .late import Late
     from .log import Log
     from .options import Options
     from .race import Race
@@ -126,6 +127,16 @@ def forget(name: str, options: Options) -> None:
         method(name)
 
 
+def end(tickets: Sequence[Any], driver: Driver, options: Options, *, finish: bool) -> None:
+    """End look-ups; with ``finish`` they may go on for a moment, for the resolver's cache."""
+    # A resolver that can forget is one that keeps what it learns.
+    if finish and tickets and hasattr(_resolver(options), "forget"):
+        driver.let_finish(tickets)
+    else:
+        for ticket in tickets:
+            ticket.cancel()
+
+
 class Name:
     """What is known of one name in this round."""
 
@@ -150,6 +161,11 @@ class Name:
         self.failures: list[AttemptFailed] = []
         self.ticket: Any = None
 
+    @property
+    def host(self) -> str:
+        """The name itself."""
+        return self.asked.host
+
 
 class NameLookups:
     """The look-ups of one round.
@@ -162,12 +178,14 @@ class NameLookups:
         started: the instant at which the round began.
         log: for its events.
         arrange: puts addresses that failed lately behind others; None leaves them.
+        late: the look-ups that go on from round to round; None if no round can follow.
     """
 
     __slots__ = (
         "_arrange",
         "_driven",
         "_driver",
+        "_late",
         "_log",
         "_options",
         "_started",
@@ -184,6 +202,7 @@ class NameLookups:
         started: float,
         log: Log,
         arrange: Arrange | None,
+        late: Late | None,
     ) -> None:
         self._driver = driver
         self._driven = driven
@@ -192,6 +211,7 @@ class NameLookups:
         self._started = started
         self._log = log
         self._arrange = arrange
+        self._late = late
         self.names: dict[Name, None] = {}
 
     def begin(self, race: Race) -> None:
@@ -234,10 +254,19 @@ class NameLookups:
             resolver, families = _resolver(self._options), tuple(name.awaited)
             try:
                 name.ticket = self._driver.look_up(
-                    self._driven, name, resolver, name.asked.host, families
+                    self._late or self._driven, name, resolver, name.host, families
                 )
             except OSError as exc:  # no descriptor to be woken by, say
                 self.answered(name, exc, race)
+        if self._late is not None:
+            for name in group:
+                self._join_late(name, race)
+
+    def _join_late(self, name: Name, race: Race) -> None:
+        """Take in what a look-up of an earlier round has answered."""
+        assert self._late is not None
+        for answer in self._late.answers(name.host):
+            self.answered(name, answer, race)
 
     def answered(self, name: Name, answer: Answer | BaseException | None, race: Race) -> None:
         """Take in an answer, or the end of a look-up, and offer what is known now.
@@ -245,11 +274,17 @@ class NameLookups:
         Raises:
             Exception: what a caller's resolver raised, if it is no ``OSError``.
         """
-        if name not in self.names:
-            return  # it was asked for another round, and comes late
+        if name not in self.names:  # it was asked for another round, and comes late
+            if self._late is not None:
+                self._late.take(name, answer)
+                for mine in [each for each in self.names if each.host == name.host]:
+                    self._join_late(mine, race)
+            return
         now = self._driver.clock()
         if answer is None or isinstance(answer, BaseException):
             self._ended(name, answer, now)
+        elif answer.family not in name.awaited:
+            return  # an earlier look-up has said it
         else:
             name.awaited.remove(answer.family)
             name.answers.append(answer)
@@ -358,18 +393,17 @@ class NameLookups:
 
         return lacking(_resolver(self._options), name.asked.host) or LookupTimedOut()
 
+    def hand_over(self) -> None:
+        """Let the look-ups that have not ended go on for the next round."""
+        assert self._late is not None
+        names, self.names = self.names, {}
+        self._late.keep(names)
+
     def leave(self, *, finish: bool) -> None:
         """Wait for no look-up any more; with ``finish`` they may go on for the cache's sake."""
         names, self.names = self.names, {}
         tickets = [name.ticket for name in names if name.ticket is not None]
-        if not tickets:
-            return
-        # A resolver that can forget is one that keeps what it learns.
-        if finish and hasattr(_resolver(self._options), "forget"):
-            self._driver.let_finish(tickets)
-        else:
-            for ticket in tickets:
-                ticket.cancel()
+        end(tickets, self._driver, self._options, finish=finish)
 
     def _arranged(self, endpoints: Sequence[Endpoint], now: float) -> Sequence[Endpoint]:
         return endpoints if self._arrange is None else self._arrange(endpoints, now)

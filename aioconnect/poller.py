@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future, Handle, TimerHandle
     from collections.abc import Callable, Coroutine, Sequence
 
-    from .driver import World
+    from .driver import Told, World
     from .resolve.base import Resolver
 
 __all__ = ["ATTRIBUTE", "Alarm", "Poller", "of"]
@@ -238,11 +238,11 @@ class Poller:
     # What needs tasks ----------------------------------------------------------------------------
 
     def look_up(
-        self, driven: Driven, asked: Any, resolver: Resolver, name: str, families: Sequence[int]
+        self, told: Told, asked: Any, resolver: Resolver, name: str, families: Sequence[int]
     ) -> asyncio.Task[None]:
         """Look a name up in a task; see :class:`~aioconnect.driver.Driver`."""
         return asyncio.get_running_loop().create_task(
-            _look_up(driven, asked, resolver, name, families), name=f"aioconnect: look up {name}"
+            _look_up(told, asked, resolver, name, families), name=f"aioconnect: look up {name}"
         )
 
     def let_finish(self, tickets: Sequence[asyncio.Task[None]]) -> None:
@@ -291,7 +291,7 @@ def _cancel(tasks: list[asyncio.Task[None]]) -> None:
 
 
 async def _look_up(
-    driven: Driven,
+    told: Told,
     asked: Any,
     resolver: Resolver,
     name: str,
@@ -304,7 +304,7 @@ async def _look_up(
         answers = lookup_name(resolver, name, families)
         try:
             async for answer in answers:
-                driven.put((asked, answer))
+                told.put((asked, answer))
         finally:
             await answers.aclose()
     except Exception as exc:
@@ -319,9 +319,9 @@ async def _look_up(
         raise
     finally:  # whatever was raised, who waits for the name hears of it
         try:
-            driven.put((asked, end))
+            told.put((asked, end))
         except BaseException:  # in there too
-            driven.put((asked, end))
+            told.put((asked, end))
             raise
 
 

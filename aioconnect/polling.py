@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Coroutine, Sequence
 
-    from .driver import Driven, World
+    from .driver import Driven, Told, World
     from .resolve.base import Answer, Resolver
 
 __all__ = ["PollDriver"]
@@ -70,7 +70,7 @@ class PollDriver:
             self._poller().unregister(fd)
 
     def look_up(
-        self, driven: Driven, asked: Any, resolver: Resolver, name: str, families: Sequence[int]
+        self, told: Told, asked: Any, resolver: Resolver, name: str, families: Sequence[int]
     ) -> Any:
         """Look a name up in the resolver's threads; see :class:`~aioconnect.driver.Driver`."""
         from .resolve.threads import submit_name
@@ -81,7 +81,7 @@ class PollDriver:
         def put(answer: Answer | BaseException | None) -> None:  # in the resolver's thread
             with self._lock:
                 if self._pipe is not None:
-                    driven.put((asked, answer))
+                    told.put((asked, answer))
                     os.write(self._pipe[1], b"!")
 
         return submit_name(resolver, name, families, put)

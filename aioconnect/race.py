@@ -40,6 +40,8 @@ Beyond the RFC:
 - Several targets are raced in the order given; interleaving happens only inside a name.  A later
   target overtakes an earlier one whose name is still being looked up only after ``delay``, and
   never when ``delay`` is None.
+- A round that another may follow (``hurried``) does not wait for a family that is missing when all
+  addresses that are known have failed: it is over ``resolution_delay`` after the last failure.
 - A local failure (no descriptor left) starts nothing new: another address cannot help.  What is
   running may still win.
 - An attempt that has connected and goes on with a handshake begins the delay anew, once, so that
@@ -132,6 +134,10 @@ class Race:
         deadline: the instant by which the whole call ends.
         more_rounds: another round can follow this one.
         first: the number before the first attempt's (attempts count through all rounds).
+
+    Attributes:
+        hurried: another round may follow, and takes in the answers that are missing.
+        early: the round is over, though answers are missing.
     """
 
     __slots__ = (
@@ -140,6 +146,7 @@ class Race:
         "_awaited",
         "_deadline",
         "_delay",
+        "_failed_at",
         "_finished",
         "_interleave",
         "_last_start",
@@ -151,6 +158,8 @@ class Race:
         "_slots",
         "_sole",
         "_unstarted",
+        "early",
+        "hurried",
         "number",
         "running",
     )
@@ -187,6 +196,8 @@ class Race:
         self._last_start = started
         self._next_start = started
         self._local = False
+        self._failed_at = inf
+        self.hurried = self.early = False
         self.number = first
         self.running: list[Attempt] = []
 
@@ -235,6 +246,7 @@ class Race:
         """Record that an attempt failed; ``local``: only because this host lacked a resource."""
         self.running.remove(attempt)
         attempt.resume = None
+        self._failed_at = now
         if local:
             self._local = True
         if attempt is self._sole:
@@ -322,7 +334,17 @@ class Race:
             elif now < self._deadline or not self.number:
                 # Out of time, a call that has tried nothing yet still tries once.
                 return self._start(target, now)
+        if self.hurried and not running and self._all_failed():
+            until = min(until, self._failed_at + self._resolution_delay)
+            self.early = until <= now < self._deadline
+            return until if now < until else None
         return until if running or now < self._deadline else None
+
+    def _all_failed(self) -> bool:
+        """Whether each target of which more may come has addresses, and all of them have failed."""
+        return not self._unstarted and all(
+            type(place) is _Awaited and place.tried for place in self._active.values()
+        )
 
     def must_wait(self, attempt: Attempt) -> bool:
         """Whether another attempt is alone now."""

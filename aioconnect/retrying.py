@@ -52,16 +52,28 @@ class Retrying:
         permits: Permits | None,
         now: float,
         deadline: float,
+        *,
+        early: bool,
     ) -> float | retry.Stop:
         """Ask what follows a failed round: the policy, then the breaker, then the budget.
+
+        Args:
+            error: of the round.
+            log: of the call.
+            permits: the breaker's and the budget's, if there are any.
+            now: the instant.
+            deadline: the instant by which the call ends.
+            early: the round is not over if nothing follows, and will be asked about again.
 
         Returns:
             The seconds before the next round; or why there is none.
         """
-        left_host = permits is None or permits.failed(now, error)
-        decision = self._decide(error, log, now, deadline)
+        left_host = early or permits is None or permits.failed(now, error)
+        decision = self._decide(error, log, now, deadline, early=early)
         if isinstance(decision, retry.Stop):
             return decision
+        if early:
+            left_host = permits is None or permits.failed(now, error)
         if permits is not None:
             open_for = permits.admit(now)
             if open_for is not None and open_for > decision.delay:
@@ -71,7 +83,7 @@ class Retrying:
         return decision.delay
 
     def _decide(
-        self, error: ConnectError, log: Log, now: float, deadline: float
+        self, error: ConnectError, log: Log, now: float, deadline: float, *, early: bool
     ) -> retry.Retry | retry.Stop:
         """Ask the policy; its own ``OSError`` is the call's end."""
         assert self._policy is not None
@@ -91,7 +103,8 @@ class Retrying:
         try:
             decision = retry.decide(self._policy, context, attempt_needs=ROUND_NEEDS)
         except OSError as exc:
-            log.add(_own_failure(exc, log, now))
+            if not early:
+                log.add(_own_failure(exc, log, now))
             return retry.Stop("custom")
         if isinstance(decision, retry.Retry):
             self._delay = decision.delay

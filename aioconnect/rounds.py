@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
     from .driver import Driver
     from .errors import AttemptFailed, ConnectError
+    from .late import Late
     from .options import Options
     from .permits import Permits
+    from .retry import Stop
     from .retrying import Retrying
     from .stages import Stages, StageSpec
     from .targets import Endpoint, Target
@@ -41,6 +43,7 @@ class Rounds:
         started: the instant at which the call began.
         deadline: the instant by which it ends.
         debug: events are logged as debug messages.
+        late: the look-ups of whoever dials again with another call; None if nobody does.
 
     Attributes:
         result: what was made, when ``step`` says that all has ended.
@@ -53,6 +56,7 @@ class Rounds:
         "_driven",
         "_driver",
         "_first",
+        "_late",
         "_log",
         "_options",
         "_ordered",
@@ -62,6 +66,7 @@ class Rounds:
         "_round",
         "_stages",
         "_started",
+        "_stopped",
         "_targets",
         "deadline",
         "error",
@@ -80,6 +85,7 @@ class Rounds:
         started: float,
         deadline: float,
         debug: bool,
+        late: Late | None,
     ) -> None:
         self._driver = driver
         self._driven = driven
@@ -92,6 +98,8 @@ class Rounds:
         self._round: Round | None = None
         self._permits: Permits | None = None
         self._retrying: Retrying | None = None
+        self._late = late
+        self._stopped: Stop | None = None  # no round follows this one, which goes on
         self._resume: float | None = None  # the instant of the next round, between two
         self._dialled = 0  # how many attempts there were before this round
         self._first: Attempt | None = None  # of the first round, which needs no race
@@ -159,8 +167,11 @@ class Rounds:
         """Take in what happened, and go on as far as possible without waiting."""
         if self._resume is not None:
             now = self._driver.clock()
+            if self._late is not None:
+                for key, what in items:
+                    self._late.take(key, what)
             if now < self._resume:
-                return self._resume  # what is answered now was asked for the last round
+                return self._resume
             self._resume = None
             if not self.admitted():
                 return None
@@ -218,8 +229,16 @@ class Rounds:
         self._log.targets = self._ordered
         this = self._round = self._new_round()
         arrange = None if self._retrying is None else self._retrying.arrange
+        late = self._late
+        if late is None and self._options.retry is not None:
+            from .late import Late
+
+            late = self._late = Late()
+        if late is not None:
+            late.driven = self._driven
+            this.race.hurried = True
         this.lookups = lookups.NameLookups(
-            self._driver, self._driven, self._ordered, self._options, now, self._log, arrange
+            self._driver, self._driven, self._ordered, self._options, now, self._log, arrange, late
         )
         this.lookups.begin(this.race)
         return this
@@ -256,47 +275,79 @@ class Rounds:
         """Return the instant of the next round, or None: the call has failed."""
         options, log = self._options, self._log
         this = self._round
+        of_round: Sequence[AttemptFailed] = ()
         if this is None:
             failures: Sequence[AttemptFailed] = log.attempts
         else:
+            of_round = log.of_round()
             failures = this.failures(now, self._driven.text, self.round_started)
         if self._driven.round_failed(failures):
             self._forget_round()
             return inf
         if this is not None:
             log.rewrite(failures)
-        for target in self._targets:
-            if target.needs_lookup:  # what is known of it may be old: every address failed
-                for name in target.names:
-                    lookups.forget(name.host, options)
-        if options.retry is None and self._permits is None:
+        if options.retry is None and self._permits is None and self._late is None:
+            self._forget_names()
             self._give_up(now, None)
             return None
         elapsed = now - self.round_started
         error = causes.combine(
             failures, target=self._driven.text, elapsed=elapsed, count=len(failures)
         )
-        delay = self._pause(now, error)
-        if delay is None:
-            return None
-        logger.warning("%s; round %d in %.2f s", error, log.round + 1, delay)
-        if log.observed:
-            log.emit(events.RetryScheduled(now, self._driven.text, log.round, delay, error))
-        self._resume = now + delay
-        return self._resume
-
-    def _pause(self, now: float, error: ConnectError) -> float | None:
-        """Return the seconds before the next round; None if the call has ended."""
-        if self._options.retry is None:
-            assert self._permits is not None
-            self._permits.failed(now, error)
+        early = this is not None and this.race.early
+        pause = self._pause(now, error, early)
+        if early:
+            assert this is not None
+            assert this.lookups is not None
+            if pause is not None and not isinstance(pause, float | int):
+                # The last round waits for the answers that are missing.
+                log.rewrite(of_round)
+                this.race.hurried = this.race.early = False
+                return self._after(this.step(()))
+            this.lookups.hand_over()
+        self._forget_names()
+        if pause is None:
             self._give_up(now, None)
             return None
-        pause = self._policy().pause(error, self._log, self._permits, now, self.deadline)
-        if isinstance(pause, int | float):
-            return pause
-        self._give_up(now, pause.reason, pause.retry_after)
-        return None
+        if not isinstance(pause, float | int):
+            self._give_up(now, pause.reason, pause.retry_after)
+            return None
+        logger.warning("%s; round %d in %.2f s", error, log.round + 1, pause)
+        if log.observed:
+            log.emit(events.RetryScheduled(now, self._driven.text, log.round, pause, error))
+        self._resume = now + pause
+        return self._resume
+
+    def _forget_names(self) -> None:
+        """Let caches forget the names: what they know may be old, if every address failed."""
+        for target in self._targets:
+            if target.needs_lookup:
+                for name in target.names:
+                    lookups.forget(name.host, self._options)
+
+    def _pause(self, now: float, error: ConnectError, early: bool) -> float | Stop | None:
+        """Return the seconds before the next round, or why there is none.
+
+        None: the call ends, and whoever made it dials again or does not.
+        """
+        if self._stopped is not None:
+            return self._stopped
+        if self._options.retry is None:
+            if early:
+                assert self._late is not None
+                assert self._late.follows is not None
+                if not self._late.follows(now, error):
+                    from .retry import Stop
+
+                    return Stop("attempts")
+            if self._permits is not None:
+                self._permits.failed(now, error)
+            return None
+        policy = self._policy()
+        pause = policy.pause(error, self._log, self._permits, now, self.deadline, early=early)
+        if early and not isinstance(pause, float | int) and pause.reason in ("open", "budget"):
+            self._stopped = pause  # the breaker and the budget are asked once a round
+        return pause
 
     def _policy(self) -> Retrying:
         if self._retrying is None:
@@ -356,9 +407,17 @@ class Rounds:
             if self._round is not None:
                 cancelled += self._round.close(finish=finish)
         finally:
+            if self._late is not None:
+                self._leave_late(self._late, finish=finish)
             if self._permits is not None:
                 self._permits.give_back(self._driver.clock())
         if cancelled and self._log.observed:  # last, since a hook may raise
             for attempt in cancelled:
                 facts = self._log.facts(self._driver.clock(), attempt)
                 self._log.emit(events.AttemptCancelled(*facts))
+
+    def _leave_late(self, late: Late, *, finish: bool) -> None:
+        """Leave the look-ups of earlier rounds, unless another call of the same goes on."""
+        late.driven = None
+        if finish or late.follows is None:
+            lookups.end(late.leave(), self._driver, self._options, finish=finish)

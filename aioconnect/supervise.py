@@ -13,6 +13,7 @@ from random import random
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import causes, engine, errors, events, lookups, poller, retry
+from .late import Late
 from .log import emit, logger
 from .text import format_targets
 from .transports import end_connection
@@ -69,6 +70,7 @@ class Supervisor:
         self._sock: socket.socket | None = None
         self._dialling: asyncio.Task[Call] | None = None
         self._alarm = poller.Alarm()
+        self._late = Late(self._follows)
         self._machine: retry.Supervision | None = None
         self._asking = False
         self._over = False
@@ -96,6 +98,8 @@ class Supervisor:
         if self._dialling is not None:
             self._dialling.cancel()
         self._close()
+        for ticket in self._late.leave():
+            ticket.cancel()
 
     def __aiter__(self) -> Self:
         return self
@@ -165,7 +169,7 @@ class Supervisor:
     async def _connect(self) -> Call:
         """Dial in a task of its own, which leaving the block can end."""
         loop = asyncio.get_running_loop()
-        dial = engine.dial(self._targets, self._dialer)
+        dial = engine.dial(self._targets, self._dialer, late=self._late)
         self._dialling = task = loop.create_task(dial, name="aioconnect: dial")
         try:
             return await task
@@ -178,6 +182,13 @@ class Supervisor:
             raise
         finally:
             self._dialling = None
+
+    def _follows(self, now: float, error: errors.ConnectError) -> bool:
+        """Whether another dial follows one that failed so; a policy that raises is asked again."""
+        try:
+            return self._entered().follows(now, error)
+        except OSError:
+            return True
 
     async def _pause(self, machine: retry.Supervision, *, at_least_a_turn: bool) -> None:
         """Sleep until the next dial is due; the loop has its turn even if that is at once."""

@@ -247,7 +247,7 @@ FLOORS = [
     },
     {"race", "retry", "instants", "spans"},
     {"driver", "attempt", "fresh", "handshake", "stages", "own_socket", "wait", "resolve"},
-    {"call", "rounds", "round", "lookups", "log", "permits", "retrying"},
+    {"call", "rounds", "round", "lookups", "late", "log", "permits", "retrying"},
     {"engine", "poller", "polling", "watchers"},
     {"tls", "tls_options", "transports"},
     {"blocking", "dialer", "streams", "many", "ready", "supervise"},

@@ -125,3 +125,9 @@ def test_an_event_explains_its_fields(name: str) -> None:
     for field in vars(event)["__slots__"]:
         explained = [base.__doc__ or "" for base in event.__mro__ if issubclass(base, Event)]
         assert any(field in text for text in explained), field
+
+
+def test_no_event_is_also_another() -> None:
+    """So that ``isinstance`` and ``match`` find the one that is meant."""
+    for one in EVENTS.values():
+        assert [each for each in EVENTS.values() if issubclass(one, each)] == [one]

@@ -649,7 +649,7 @@ async def test_a_reset_before_the_handshake_is_an_error_of_TLS_too(tls: TLS) -> 
     """Between the connect and the handshake the peer may be gone, and its name with it."""
 
     def reset(event: events.Event) -> None:
-        if isinstance(event, events.Connected):
+        if isinstance(event, events.HandshakeStarted):
             peer, _ = server.accept()
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             peer.close()
@@ -658,6 +658,7 @@ async def test_a_reset_before_the_handshake_is_an_error_of_TLS_too(tls: TLS) -> 
         address = server.getsockname()
         with pytest.raises(ConnectError) as raised:
             await aioconnect.open_connection(*address, ssl=tls.client, on_event=reset)
+        assert isinstance(raised.value, ConnectionResetError)
         assert raised.value.stage == "tls"
         assert raised.value.attempts[0].address == address
 
@@ -671,7 +672,7 @@ async def test_a_handshake_that_fails_closes_no_descriptor_twice(
     making = Making()
 
     def reset(event: events.Event) -> None:
-        if isinstance(event, events.Connected) and trouble == "reset before":
+        if isinstance(event, events.HandshakeStarted) and trouble == "reset before":
             peer, _ = server.accept()
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             peer.close()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import aioconnect
-from aioconnect import Dialer, retry
+from aioconnect import Dialer, events, retry
 from aioconnect.resolve import Answer, Cache
 
 from .support.account import no_warnings
@@ -182,3 +182,58 @@ async def test_a_refusal_asks_the_policy_also_before_the_first(server: socket.so
             with pytest.raises(aioconnect.ConnectionRefused) as raised:
                 await anext(connections)
     assert raised.value.stopped == "attempts"
+
+
+class SlowInOneFamily:
+    """Knows 127.0.0.1 at once, and the IPv6 address (or nothing) only when it is told."""
+
+    def __init__(self) -> None:
+        self.answering = asyncio.Event()
+        self.waiting = 0
+
+    async def lookup(self, name: str, family: int, /) -> Answer:
+        """Answer for one family."""
+        if family == socket.AF_INET:
+            return Answer(("127.0.0.1",), source="slow", duration=0.0, family=family)
+        self.waiting += 1
+        try:
+            await self.answering.wait()
+        finally:
+            self.waiting -= 1
+        return Answer(("::1",), source="slow", duration=0.0, family=family)
+
+
+@pytest.mark.needs("ipv6")
+async def test_a_family_that_is_answered_late_joins_a_later_dial() -> None:
+    """Dials follow one another meanwhile; the look-up goes on, and no others add up beside it."""
+    resolver, failed = SlowInOneFamily(), 0
+
+    def watch(event: aioconnect.Event) -> None:
+        nonlocal failed
+        if type(event) is events.RetryScheduled:
+            failed += 1
+            if failed == 5:
+                resolver.answering.set()
+
+    with listen(("::1", 0)) as server, no_warnings():
+        dialer = Dialer(resolver=resolver, retry=QUICK, on_event=watch)
+        async with dialer.supervise("db.test", server.getsockname()[1]) as connections:
+            sock = await asyncio.wait_for(anext(connections), 20)
+            assert sock.family == socket.AF_INET6
+            assert failed >= 5
+        await turns()
+        assert not resolver.waiting
+
+
+async def test_the_last_dial_of_a_policy_waits_for_a_family_that_is_answered_late() -> None:
+    """What would be the end of the supervision is not, before all is known."""
+    resolver = SlowInOneFamily()
+    with refusing() as nobody, no_warnings():
+        dialer = Dialer(resolver=resolver, retry=retry.attempts(2) & QUICK, timeout=1)
+        async with dialer.supervise("db.test", nobody[1]) as connections:
+            with pytest.raises(aioconnect.ConnectError) as raised:
+                await anext(connections)
+        assert raised.value.stopped == "attempts"
+        assert raised.value.elapsed >= 0.9
+        await turns()
+        assert not resolver.waiting

@@ -25,6 +25,7 @@ from ..text import format_address, safe
 from .console import BOLD, DIM, GREEN, RED, YELLOW
 
 if TYPE_CHECKING:
+    from ..events import AttemptEvent, LookupEvent
     from .console import Console
 
 __all__ = ["Timeline"]
@@ -106,13 +107,13 @@ class Timeline:
         self._rows.append(row)
 
     def _end(
-        self, event: AttemptFailed | AttemptStarted, at: float, result: str, colour: str
+        self, event: AttemptFailed | AttemptEvent, at: float, result: str, colour: str
     ) -> None:
         row = self._open.pop(event.number, None)
         if row is not None:
             row.end(at, result, colour)
 
-    def _end_lookup(self, event: LookupStarted, result: str, colour: str) -> None:
+    def _end_lookup(self, event: LookupEvent, result: str, colour: str) -> None:
         row = self._open.pop((event.name, event.family), None)
         if row is not None:
             row.end(event.at, result, colour)

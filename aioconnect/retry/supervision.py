@@ -25,11 +25,11 @@ from ..errors import (
     InvalidTarget,
     PolicyDenied,
 )
-from .decision import Context, Stop, decide
+from .decision import Context, Retry, Stop, decide
 from .defaults import RECONNECT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from .policies import Policy
 
@@ -177,23 +177,45 @@ class Supervision:
         self._not_before = max(self._not_before, until)
         return self.next_dial
 
+    def follows(self, now: float, error: ConnectError) -> bool:
+        """Tell whether a dial would follow if this one failed now; nothing is recorded."""
+        attempts = error.attempts
+        return isinstance(self._decide(now, error, attempts, self.failures + 1, now), Retry)
+
     def _fail(self, now: float, error: ConnectError, *, started: float) -> float | Stop:
         self.failures += 1
         if self._began is None:
             self._began = min(started, now)
         attempts = error.attempts or (self._attempt(now, error, started),)
+        decision = self._decide(now, error, attempts, self.failures, self._began)
         self._history = (*self._history, *attempts)[-KEPT_ATTEMPTS:]
-        if all(self._is_final(attempt.error) for attempt in attempts):
+        if isinstance(decision, Stop):
             self.state = "stopped"
+            return decision
+        self.state = "waiting"
+        self._previous_delay, self._policy_state = decision.delay, decision.state
+        self._wished = now + decision.delay
+        return max(self._wished, self._not_before)
+
+    def _decide(
+        self,
+        now: float,
+        error: ConnectError,
+        attempts: Sequence[AttemptFailed],
+        failures: int,
+        began: float,
+    ) -> Retry | Stop:
+        """Ask the policy what follows a failure."""
+        if all(self._is_final(attempt.error) for attempt in attempts):
             return Stop("permanent")
-        decision = decide(
+        return decide(
             self._policy,
             Context(
-                failures=self.failures,
+                failures=failures,
                 last=attempts[-1],
                 error=error,
-                history=self._history,
-                started=self._began,
+                history=(*self._history, *attempts)[-KEPT_ATTEMPTS:],
+                started=began if self._began is None else self._began,
                 now=now,
                 previous_delay=self._previous_delay,
                 state=self._policy_state,
@@ -202,13 +224,6 @@ class Supervision:
             attempt_needs=0.0,
             insist=True,
         )
-        if isinstance(decision, Stop):
-            self.state = "stopped"
-            return decision
-        self.state = "waiting"
-        self._previous_delay, self._policy_state = decision.delay, decision.state
-        self._wished = now + decision.delay
-        return max(self._wished, self._not_before)
 
     def _is_final(self, error: ConnectError) -> bool:
         """Whether nothing but a change of the program can help."""

@@ -64,7 +64,9 @@ class Outcome(NamedTuple):
     def log(self) -> list[str]:
         """Return what it told in short words, without the beginnings and ends of stages."""
         return [
-            short(event) for event in self.told if not isinstance(event, events.HandshakeStarted)
+            short(event)
+            for event in self.told
+            if not isinstance(event, events.HandshakeStarted | events.HandshakeFailed)
         ]
 
 

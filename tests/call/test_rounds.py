@@ -350,6 +350,111 @@ def test_a_resolver_that_keeps_answers_is_told_to_forget() -> None:
     assert outcome.world.forgotten == ["db.test", "db.test"]
 
 
+FAMILIES = {"family": 0, "resolution_delay": 0.0625}
+REFUSED_ONCE = "0 ask db.test; 0 ask db.test; 0.125 db.test is a; 0.1875 dial a; 0.1875 a {}"
+REFUSED_ONCE = REFUSED_ONCE.format("connection_refused")
+
+
+@cases(
+    Row(
+        "it does not hold up a round that another may follow",
+        "db.test a 0.125; db.test/6 never; a refused, connects",
+        "db.test",
+        f"""{REFUSED_ONCE}; 0.25 again in 1;
+        1.25 ask db.test; 1.25 ask db.test; 1.375 db.test is a; 1.4375 dial a;
+        1.4375 connected a""",
+        {**FAMILIES, "retry": retry.constant(1)},
+    ),
+    Row(
+        "the only round waits for it",
+        "db.test a 0.125; db.test/6 b 2; a refused; b connects",
+        "db.test",
+        f"{REFUSED_ONCE}; 2 db.test is b; 2 dial b; 2 connected b",
+        FAMILIES,
+    ),
+    Row(
+        "so does the last one: of two, the answer to the first joins the second",
+        "db.test a 0.125; db.test/6 b 2, never; a refused; b connects",
+        "db.test",
+        f"""{REFUSED_ONCE}; 0.25 again in 1;
+        1.25 ask db.test; 1.25 ask db.test; 1.375 db.test is a; 1.4375 dial a;
+        1.4375 a connection_refused; 2 db.test is b; 2 dial b; 2 connected b""",
+        {**FAMILIES, "retry": retry.attempts(2) & retry.constant(1)},
+    ),
+    Row(
+        "and one after which the policy stops",
+        "db.test a 0.125; db.test/6 b 2; a refused; b connects",
+        "db.test",
+        f"{REFUSED_ONCE}; 2 db.test is b; 2 dial b; 2 connected b",
+        {**FAMILIES, "retry": retry.attempts(1) & retry.constant(1)},
+    ),
+    Row(
+        "and one after which no time is left for another",
+        "db.test a 0.125; db.test/6 b 0.5; a refused; b connects",
+        "db.test",
+        f"{REFUSED_ONCE}; 0.5 db.test is b; 0.5 dial b; 0.5 connected b",
+        {**FAMILIES, "retry": retry.constant(1), "timeout": 1},
+    ),
+    Row(
+        "what is answered between two rounds joins the next one at once",
+        "db.test a 0.125; db.test/6 b 0.5, never; a refused; b connects",
+        "db.test",
+        f"""{REFUSED_ONCE}; 0.25 again in 1;
+        1.25 ask db.test; 1.25 ask db.test; 1.25 db.test is b; 1.25 dial b; 1.25 connected b""",
+        {**FAMILIES, "retry": retry.constant(1)},
+    ),
+    Row(
+        "a slow answer is waited for over several rounds",
+        "db.test a 0.125; db.test/6 b 3, never; a refused; b connects",
+        "db.test",
+        f"""{REFUSED_ONCE}; 0.25 again in 1;
+        1.25 ask db.test; 1.25 ask db.test; 1.375 db.test is a; 1.4375 dial a;
+        1.4375 a connection_refused; 1.5 again in 1;
+        2.5 ask db.test; 2.5 ask db.test; 2.625 db.test is a; 2.6875 dial a;
+        2.6875 a connection_refused; 2.75 again in 1;
+        3.75 ask db.test; 3.75 ask db.test; 3.75 db.test is b; 3.75 dial b; 3.75 connected b""",
+        {**FAMILIES, "retry": retry.constant(1)},
+    ),
+    Row(
+        "a name of which nothing is known holds the round up",
+        "db.test EAI_NONAME 0.125; db.test/6 b 3; b connects",
+        "db.test",
+        "0 ask db.test; 0 ask db.test; 3 db.test is b; 3 dial b; 3 connected b",
+        {**FAMILIES, "retry": retry.constant(1)},
+    ),
+)
+def test_a_family_that_is_not_answered(row: Row) -> None:
+    """A name server that swallows AAAA makes no round ten seconds long."""
+    assert run(row.world, *row.targets.split(), **row.options).log == lines(row.log)
+
+
+def test_look_ups_that_go_on_from_round_to_round_do_not_add_up() -> None:
+    """Of each name the oldest goes on; when the call has ended none does."""
+    world = World("db.test a 0.125; db.test/6 never; a refused")
+    going_on: list[int] = []
+
+    def count(event: events.Event) -> None:
+        if type(event) is events.RetryScheduled:
+            going_on.append(pending(world))
+
+    error = run(
+        world,
+        "db.test",
+        retry=retry.attempts(9) & retry.constant(1),
+        on_event=count,
+        **FAMILIES,
+    ).error
+    assert error is not None
+    assert (error.count, error.elapsed) == (9, 30), "the last round waits"
+    assert going_on == [1] * 8
+    assert not pending(world)
+
+
+def pending(world: World) -> int:
+    """Count the look-ups that were not ended."""
+    return sum(look_up.action is not None for look_up in world.look_ups)
+
+
 @pytest.mark.parametrize("others", [(), ("a",)], ids=["alone", "with another target"])
 @pytest.mark.parametrize("late", [0.25, 0.5, 0.6875, 0.75, 0.875, 2.0])
 def test_a_look_up_that_outlives_its_round_is_none_of_the_next(late: float, others: Any) -> None:

@@ -148,7 +148,7 @@ def test_an_attempt_that_connects_within_its_limit_wins(row: Row, started: float
         tries = row.world[word(attempt)]
         if len(tries) == 1 and tries[0].how == "connects":
             connected = at + tries[0].after
-            if connected <= attempt.limit:
+            if connected < attempt.limit:
                 assert done.winner is not None
                 assert done.now <= connected
 

@@ -29,7 +29,7 @@ from aioconnect.resolve.base import most_telling
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from aioconnect.driver import Driven
+    from aioconnect.driver import Driven, Told
     from aioconnect.options import Options
 
 NUMBERS = {
@@ -91,6 +91,7 @@ class World:
             who, _, ends = line.partition(" ")
             self.ends[who] = [_end(end) for end in ends.split(",")]
         self.open: list[Wire] = []
+        self.look_ups: list[Event] = []
         self.watched: dict[Wire, tuple[Driven, int]] = {}
         self.begun: list[tuple[float, str]] = []
         self.asked = 0
@@ -282,17 +283,18 @@ class VirtualDriver:
         self.world.watched.pop(sock, None)
 
     def look_up(
-        self, driven: Driven, asked: Any, resolver: Any, name: str, families: Sequence[int]
+        self, told: Told, asked: Any, resolver: Any, name: str, families: Sequence[int]
     ) -> Event:
         """Answer from the script; the search ends with the last answer."""
         assert resolver is self.world
-        ticket = Event(driven.wake)
+        ticket = Event(told.wake)
+        self.world.look_ups.append(ticket)
         errors: list[OSError] = []
         last = 0.0
 
         def put(what: Any) -> None:
             if ticket.action is not None:
-                driven.put((asked, what))
+                told.put((asked, what))
 
         for family in families:
             end = self.world.next(name if family == socket.AF_INET else f"{name}/6")

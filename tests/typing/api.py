@@ -39,7 +39,7 @@ from aioconnect import (
     sock_connect,
     wait_until_ready,
 )
-from aioconnect.events import AttemptStarted, Connected, LookupSucceeded, Stage
+from aioconnect.events import Connected, LookupSucceeded, Stage
 from aioconnect.handshake import recv_exactly
 from aioconnect.handshake.proxy_protocol import send_proxy_v2
 from aioconnect.resolve import StaticResolver
@@ -505,5 +505,4 @@ def events_tell_what_happened(event: Event) -> None:
         assert_type(event.duration, float)
     elif isinstance(event, Connected):
         assert_type(event.elapsed, float)
-        started: AttemptStarted = event
-        assert_type(started.family, int)
+        assert_type(event.family, int)
