@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import errors, events, options, targets
-from .dialer import Dialer, connect
+from .connecting import connect
+from .dialer import Dialer
 from .engine import connect_wait, sock_connect
 from .errors import (
     AccessDenied,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import signatures
 from .call import Call
-from .dialer import reached, with_options
+from .chosen import reached, with_options
 from .own_socket import OwnSocket, check_address
 from .polling import PollDriver
 from .targets import parse_all

@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 
-class LookupEvent(Event):
+class _OfName(Event):
     """What every event of a look-up says."""
 
     __slots__ = ("family", "name")
@@ -46,13 +46,13 @@ class LookupEvent(Event):
         self.family = family
 
 
-class LookupStarted(LookupEvent):
+class LookupStarted(_OfName):
     """A resolver was asked for the addresses of one family of ``name``."""
 
     __slots__ = ()
 
 
-class LookupSucceeded(LookupEvent):
+class LookupSucceeded(_OfName):
     """Addresses came: ``addresses`` (text), from ``source``, after ``duration`` seconds."""
 
     __slots__ = ("addresses", "duration", "source")
@@ -74,7 +74,7 @@ class LookupSucceeded(LookupEvent):
         self.duration = duration
 
 
-class LookupFailed(LookupEvent):
+class LookupFailed(_OfName):
     """No address of this family: ``error`` says why."""
 
     __slots__ = ("error",)
@@ -86,7 +86,7 @@ class LookupFailed(LookupEvent):
         self.error = error
 
 
-class AttemptEvent(Event):
+class _OfAttempt(Event):
     """What every event of an attempt says.
 
     ``number`` counts the attempts of the call from 1, ``round`` the passes over all addresses
@@ -105,7 +105,7 @@ class AttemptEvent(Event):
         self.family = family
 
 
-class AttemptStarted(AttemptEvent):
+class AttemptStarted(_OfAttempt):
     """A fresh socket is about to be connected to ``address``.
 
     ``number`` counts the attempts of the call from 1, ``round`` the passes over all addresses
@@ -115,13 +115,13 @@ class AttemptStarted(AttemptEvent):
     __slots__ = ()
 
 
-class AttemptCancelled(AttemptEvent):
+class AttemptCancelled(_OfAttempt):
     """An attempt was closed because another one won, or because the call was left."""
 
     __slots__ = ()
 
 
-class HandshakeEvent(AttemptEvent):
+class _OfHandshake(_OfAttempt):
     """What every event of a handshake says."""
 
     __slots__ = ("stage",)
@@ -141,13 +141,13 @@ class HandshakeEvent(AttemptEvent):
         self.stage = stage
 
 
-class HandshakeStarted(HandshakeEvent):
+class HandshakeStarted(_OfHandshake):
     """A connected attempt goes on with ``stage``: ``"proxy"``, ``"handshake"`` or ``"tls"``."""
 
     __slots__ = ()
 
 
-class HandshakeFailed(HandshakeEvent):
+class HandshakeFailed(_OfHandshake):
     """It failed, by ``error``, or its time was up; :class:`AttemptFailed` follows."""
 
     __slots__ = ("error",)
@@ -168,7 +168,7 @@ class HandshakeFailed(HandshakeEvent):
         self.error = error
 
 
-class Connected(AttemptEvent):
+class Connected(_OfAttempt):
     """This attempt won; the others are cancelled right after.
 
     ``local`` is the socket's own address, ``elapsed`` the seconds of the call, ``stages`` those of

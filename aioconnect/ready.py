@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from . import errors, retry, signatures
 from .checks import take_proxy
-from .dialer import connect
+from .connecting import connect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

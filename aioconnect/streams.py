@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import causes, engine, errors, signatures
 from .checks import take_proxy
-from .dialer import DEFAULTS, reached, with_options
+from .chosen import DEFAULTS, reached, with_options
 from .keywords import KEYWORDS
 from .poller import of
 from .targets import Target, parse_all
@@ -22,11 +22,12 @@ from .text import safe
 from .transports import end_connection, own_create_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from typing import TypeVar, Unpack
 
     from .call import Call
-    from .dialer import Dialer
+    from .late import Late
+    from .options import Options
     from .stages import StageSpec
     from .targets import TargetLike
     from .typed import ConnectionOptions, StreamOptions
@@ -166,13 +167,24 @@ async def create_connection(
 
 
 async def open_with(
-    dialer: Dialer, host: Any, port: Any, keywords: Any
+    dialer: Options, host: Any, port: Any, keywords: Any
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open a stream with a dialer's options."""
+    limit = keywords.pop("limit", 2**16)
+    return await open_by(lambda factory: create_with(dialer, factory, host, port, keywords), limit)
+
+
+async def open_by(
+    create: Callable[
+        [Callable[[], asyncio.StreamReaderProtocol]], Awaitable[tuple[asyncio.Transport, Any]]
+    ],
+    limit: int,
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Make the two ends of a stream over the transport that ``create`` makes."""
     loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=keywords.pop("limit", 2**16), loop=loop)
+    reader = asyncio.StreamReader(limit=limit, loop=loop)
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-    transport, _ = await create_with(dialer, lambda: protocol, host, port, keywords)
+    transport, _ = await create(lambda: protocol)
     try:
         return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
     except BaseException:
@@ -181,7 +193,7 @@ async def open_with(
 
 
 async def create_with(
-    dialer: Dialer,
+    dialer: Options,
     protocol_factory: Callable[[], ProtocolT],
     host: Any,
     port: Any,
@@ -198,24 +210,47 @@ async def create_with(
         if host is not None or port is not None:
             raise ValueError("host and port, or sock: not both")
         return await _take_over(protocol_factory, sock, options, tls)
+    targets, stages = planned(host, port, options, tls)
+    try:
+        return await create_over(protocol_factory, targets, options, stages)
+    except errors.ConnectError as exc:
+        if all_errors and exc.__cause__ is None:
+            exc.__cause__ = exc.group()
+        raise
+
+
+def planned(
+    host: Any, port: Any, options: Options, tls: dict[str, Any]
+) -> tuple[Sequence[Target], Sequence[StageSpec]]:
+    """Return what to dial for a stream, and the stages after the connect.
+
+    Raises:
+        InvalidTarget, ValueError: what was asked for cannot be, or contradicts itself.
+    """
     if options.type != socket.SOCK_STREAM:
         raise ValueError("streams need type=SOCK_STREAM")
     targets = reached(_targets(host, port), options)
-    stages: Sequence[StageSpec] = ()
-    if tls:
-        stages = (_tls_stage(targets, tls),)
+    return targets, (_tls_stage(targets, tls),) if tls else ()
+
+
+async def create_over(
+    protocol_factory: Callable[[], ProtocolT],
+    targets: Sequence[Target],
+    options: Options,
+    stages: Sequence[StageSpec],
+    late: Late | None = None,
+) -> tuple[asyncio.Transport, ProtocolT]:
+    """Dial, and create a transport over what has connected."""
     call: Call | None = None
     try:
-        call = await engine.dial(targets, options, stages)
-        if tls:
+        call = await engine.dial(targets, options, stages, late)
+        if stages:
             from .tls import hand_over
 
             return hand_over(call.result, protocol_factory)
-    except BaseException as exc:
+    except BaseException:
         if call is not None:
             call.close()
-        if all_errors and isinstance(exc, errors.ConnectError) and exc.__cause__ is None:
-            exc.__cause__ = exc.group()
         raise
     return await _hand_over(protocol_factory, call.result, call.text)
 
@@ -249,7 +284,7 @@ async def _hand_over(
 async def _take_over(
     protocol_factory: Callable[[], ProtocolT],
     sock: socket.socket,
-    dialer: Dialer,
+    dialer: Options,
     tls: dict[str, Any],
 ) -> tuple[asyncio.Transport, ProtocolT]:
     """Make a transport over the caller's own socket, within the dialer's time limit."""
@@ -273,7 +308,7 @@ def _tls_stage(targets: Sequence[Target], tls: dict[str, Any]) -> StageSpec:
     return stage(tls)
 
 
-def judge_peer(sock: socket.socket, dialer: Dialer) -> None:
+def judge_peer(sock: socket.socket, dialer: Options) -> None:
     """Judge a socket that the caller brings by what it is connected to; denied, it is closed.
 
     Raises:
@@ -301,7 +336,7 @@ def judge_peer(sock: socket.socket, dialer: Dialer) -> None:
 _ASYNCIO = frozenset(keyword.name for keyword in KEYWORDS)
 
 
-def _chosen(dialer: Dialer, keywords: dict[str, Any]) -> tuple[Dialer, dict[str, Any]]:
+def _chosen(dialer: Options, keywords: dict[str, Any]) -> tuple[Options, dict[str, Any]]:
     """Return the dialer with the options among the keywords, and what is said about TLS."""
     if "proxy" in keywords:
         take_proxy(keywords)
@@ -313,15 +348,20 @@ def _chosen(dialer: Dialer, keywords: dict[str, Any]) -> tuple[Dialer, dict[str,
     if "limit" in asyncios:
         raise TypeError("limit is of open_connection only")
     dialer = _with_proto_and_flags(dialer, asyncios)
-    tls = {name: value for name, value in asyncios.items() if value is not None}
-    if tls:
-        from .tls_options import check
-
-        tls = check(tls)
-    return dialer, tls
+    return dialer, about_tls(asyncios)
 
 
-def _with_proto_and_flags(dialer: Dialer, tls: dict[str, Any]) -> Dialer:
+def about_tls(keywords: dict[str, Any]) -> dict[str, Any]:
+    """Check what is said about TLS; what is None is not said."""
+    tls = {name: value for name, value in keywords.items() if value is not None}
+    if not tls:
+        return tls
+    from .tls_options import check
+
+    return check(tls)
+
+
+def _with_proto_and_flags(dialer: Options, tls: dict[str, Any]) -> Options:
     proto = tls.pop("proto", 0)
     if proto not in (0, socket.IPPROTO_TCP):
         raise ValueError(f"proto={proto!r}: only TCP; for others use connect with socket_factory")
@@ -329,7 +369,8 @@ def _with_proto_and_flags(dialer: Dialer, tls: dict[str, Any]) -> Dialer:
     if flags and dialer.resolver is None:
         from .resolve import SystemResolver
 
-        return dialer.replace(resolver=SystemResolver(flags=flags))
+        changed: Options = dialer.replace(resolver=SystemResolver(flags=flags))
+        return changed
     return dialer
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from random import random
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from . import causes, engine, errors, events, lookups, poller, retry
 from .late import Late
@@ -20,24 +20,21 @@ from .transports import end_connection
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
+    from types import TracebackType
     from typing import Self
 
-    from .call import Call
-    from .dialer import Dialer
+    from .options import Options
     from .targets import Target
 
-__all__ = ["Supervisor"]
+__all__ = ["OneAfterTheOther", "Supervisor"]
 
 
-class Supervisor:
-    """What :meth:`~aioconnect.Dialer.supervise` returns.
+ConnectionT = TypeVar("ConnectionT")
 
-    An asynchronous context manager, and an asynchronous iterator of connected sockets.  Asking
-    for the next one reports the last as dead and closes it; leaving the block closes the last.
 
-    An exception from the iteration ends it: to ask again is a ``StopAsyncIteration``, and so it is
-    when the block was left.  A cancellation does not end it.
+class OneAfterTheOther(Generic[ConnectionT]):
+    """One connection after the other, of whatever kind: :meth:`dial` makes it, :meth:`end` ends it.
 
     Raises:
         TypeError: the dialer's ``budget`` has no ``wait()``, which one that never gives up needs.
@@ -45,7 +42,7 @@ class Supervisor:
 
     def __init__(
         self,
-        dialer: Dialer,
+        dialer: Options,
         targets: Sequence[Target],
         *,
         policy: Any,
@@ -67,8 +64,8 @@ class Supervisor:
         self._first: Literal["fail", "wait"] = first
         self._key = ", ".join([target.key for target in targets])  # of the budget
         self._text = format_targets([target.text for target in targets])
-        self._sock: socket.socket | None = None
-        self._dialling: asyncio.Task[Call] | None = None
+        self._connection: ConnectionT | None = None
+        self._dialling: asyncio.Task[ConnectionT] | None = None
         self._alarm = poller.Alarm()
         self._late = Late(self._follows)
         self._machine: retry.Supervision | None = None
@@ -92,19 +89,25 @@ class Supervisor:
         )
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self._over = True
         self._alarm.wake()  # another task may be asking
-        if self._dialling is not None:
-            self._dialling.cancel()
-        self._close()
-        for ticket in self._late.leave():
-            ticket.cancel()
+        try:
+            if self._dialling is not None:
+                self._dialling.cancel()
+            for ticket in self._late.leave():
+                ticket.cancel()
+        finally:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                await self.leave(connection, in_order=exc is None)
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> socket.socket:
+    async def __anext__(self) -> ConnectionT:
         machine = self._entered()
         if self._asking:
             raise RuntimeError("only one task at a time may ask a supervisor for a connection")
@@ -112,8 +115,9 @@ class Supervisor:
             raise StopAsyncIteration
         self._asking = True
         try:
-            if self._sock is not None:
-                self._close()
+            if self._connection is not None:
+                connection, self._connection = self._connection, None
+                self.end(connection)
                 if not machine.is_healthy(self._clock()):
                     self._forget()
                 self._lost(machine)
@@ -144,14 +148,28 @@ class Supervisor:
             raise RuntimeError("use a supervisor with `async with`")
         return self._machine
 
+    # What a kind of connection is -----------------------------------------------------------------
+
+    def dial(self) -> Coroutine[Any, Any, ConnectionT]:
+        """Connect once; cancelled, it leaves nothing."""
+        raise NotImplementedError
+
+    def end(self, connection: ConnectionT) -> None:
+        """End a connection at once."""
+        raise NotImplementedError
+
+    async def leave(self, connection: ConnectionT, *, in_order: bool) -> None:
+        """End the last connection when the block is left, ``in_order`` or by an exception."""
+        raise NotImplementedError
+
     # One outage -----------------------------------------------------------------------------------
 
-    async def _dial(self, machine: retry.Supervision) -> socket.socket:
+    async def _dial(self, machine: retry.Supervision) -> ConnectionT:
         pausing = machine.failures > 0
         while True:
             await self._pause(machine, at_least_a_turn=pausing)
             try:
-                sock: socket.socket = (await self._connect()).result
+                connection = await self._connect()
             except errors.CircuitOpen as exc:
                 machine.postpone(self._clock() + (exc.retry_after or 0.0))
                 self._announce(machine, exc, str(exc))
@@ -159,23 +177,22 @@ class Supervisor:
                 self._failed(machine, exc)
             else:
                 if self._over:
-                    sock.close()
+                    self.end(connection)
                     raise StopAsyncIteration
-                self._sock = sock
+                self._connection = connection
                 machine.connected(self._clock())
-                return sock
+                return connection
             pausing = True
 
-    async def _connect(self) -> Call:
+    async def _connect(self) -> ConnectionT:
         """Dial in a task of its own, which leaving the block can end."""
         loop = asyncio.get_running_loop()
-        dial = engine.dial(self._targets, self._dialer, late=self._late)
-        self._dialling = task = loop.create_task(dial, name="aioconnect: dial")
+        self._dialling = task = loop.create_task(self.dial(), name="aioconnect: dial")
         try:
             return await task
         except asyncio.CancelledError:
             if task.done() and not task.cancelled() and task.exception() is None:
-                task.result().close()  # both came in the same turn
+                self.end(task.result())  # both came in the same turn
             asking = asyncio.current_task()
             if self._over and asking is not None and not asking.cancelling():
                 raise StopAsyncIteration from None
@@ -282,11 +299,32 @@ class Supervisor:
                 for name in target.names:
                     lookups.forget(name.host, self._dialer)
 
-    def _close(self) -> None:
-        """End the last connection; a transport that has its socket closes it."""
-        if self._sock is not None:
-            end_connection(asyncio.get_running_loop(), self._sock)
-            self._sock = None
+
+class Supervisor(OneAfterTheOther["socket.socket"]):
+    """What :meth:`~aioconnect.Dialer.supervise` returns.
+
+    An asynchronous context manager, and an asynchronous iterator of connected sockets.  Asking
+    for the next one reports the last as dead and closes it; leaving the block closes the last.
+
+    An exception from the iteration ends it: to ask again is a ``StopAsyncIteration``, and so it is
+    when the block was left.  A cancellation does not end it.
+
+    Raises:
+        TypeError: the dialer's ``budget`` has no ``wait()``, which one that never gives up needs.
+    """
+
+    async def dial(self) -> socket.socket:
+        """Connect once."""
+        call = await engine.dial(self._targets, self._dialer, late=self._late)
+        return call.result  # type: ignore[no-any-return]
+
+    def end(self, connection: socket.socket) -> None:
+        """End a connection; a transport that has its socket closes it."""
+        end_connection(asyncio.get_running_loop(), connection)
+
+    async def leave(self, connection: socket.socket, *, in_order: bool) -> None:
+        """End the last connection."""
+        self.end(connection)
 
 
 def _without_ends(

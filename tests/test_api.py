@@ -250,7 +250,8 @@ FLOORS = [
     {"call", "rounds", "round", "lookups", "late", "log", "permits", "retrying"},
     {"engine", "poller", "polling", "watchers"},
     {"tls", "tls_options", "transports"},
-    {"blocking", "dialer", "streams", "many", "ready", "supervise"},
+    {"blocking", "chosen", "connecting", "dialer", "many", "ready", "streams"}
+    | {"supervise", "supervise_streams", "supervising"},
     {"cli", "integrations", "loops", "testing"},
 ]
 """Words, decisions, I/O, one call, drivers, transports, dialing, face: a file leans on what is

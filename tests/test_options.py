@@ -27,7 +27,7 @@ import aioconnect
 import aioconnect.blocking
 from aioconnect import Dialer, Proxy, retry
 from aioconnect.allowed_names import AllowedNames
-from aioconnect.dialer import with_options
+from aioconnect.chosen import Chosen, with_options
 from aioconnect.keywords import OPTIONS
 from aioconnect.options import _ELSEWHERE, Options
 from aioconnect.proxy import EnvironmentProxies
@@ -730,7 +730,7 @@ def test_calls_with_the_same_numbers_share_a_dialer() -> None:
     first = with_options({"timeout": 1, "max_concurrent": 3})
     assert with_options({"timeout": 1, "max_concurrent": 3}) is first
     assert with_options({}) is with_options({})
-    assert first == Dialer(timeout=1, max_concurrent=3)
+    assert first == Chosen(timeout=1, max_concurrent=3)
     with pytest.raises(TypeError, match="timeout"):
         with_options({"timeout": True, "max_concurrent": 3})
     with pytest.raises(TypeError, match="max_concurrent"):

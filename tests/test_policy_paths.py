@@ -10,17 +10,16 @@ import asyncio
 import contextlib
 import errno
 import socket
-import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import trustme
 
 import aioconnect
 import aioconnect.blocking
 from aioconnect import AddressPolicy, Dialer, Verdict
 from aioconnect.resolve import Answer, Cache, StaticResolver
 
+from .support.certificates import TLS
 from .support.scripted import good, scripted
 from .support.servers import listen
 from .support.sweep import WHOLE, chance
@@ -57,17 +56,6 @@ class Place:
                     server.accept()[0].close()
                     count += 1
         return count
-
-
-class TLS:
-    """Contexts for both sides."""
-
-    def __init__(self) -> None:
-        authority = trustme.CA()
-        self.server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        authority.issue_cert("127.0.0.1").configure_cert(self.server)
-        self.client = ssl.create_default_context()
-        authority.configure_trust(self.client)
 
 
 @pytest.fixture(scope="module")

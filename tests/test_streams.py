@@ -20,13 +20,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import trustme
 
 import aioconnect
 from aioconnect import ConnectError, Dialer, events, typed
 from aioconnect.resolve import StaticResolver
 
 from .support.account import descriptors, no_warnings, without_collector
+from .support.certificates import TLS
 from .support.loops import GRACE
 from .support.needs import needs
 from .support.servers import NAME, black_hole, listen, peers, refusing
@@ -36,18 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 NAMES = StaticResolver({"name.test": "127.0.0.1", "wrong.test": "127.0.0.1"})
-
-
-class TLS:
-    """A certificate authority, and contexts for both sides."""
-
-    def __init__(self) -> None:
-        authority = trustme.CA()
-        self.certificate = authority.issue_cert("name.test", "localhost", "127.0.0.1")
-        self.server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.certificate.configure_cert(self.server)
-        self.client = ssl.create_default_context()
-        authority.configure_trust(self.client)
 
 
 @pytest.fixture(scope="module")

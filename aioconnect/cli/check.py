@@ -14,7 +14,8 @@ from itertools import pairwise
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from ..dialer import Dialer, reached
+from ..chosen import reached
+from ..dialer import Dialer
 from ..many import connect_many
 from ..targets import parse, parse_all
 from ..text import safe

@@ -25,8 +25,9 @@ from ..text import format_address, safe
 from .console import BOLD, DIM, GREEN, RED, YELLOW
 
 if TYPE_CHECKING:
-    from ..events import AttemptEvent, LookupEvent
     from .console import Console
+
+    _OneOfAnAttempt = AttemptFailed | Connected | AttemptCancelled
 
 __all__ = ["Timeline"]
 
@@ -106,14 +107,12 @@ class Timeline:
         row = self._open[key] = _Row(at, what)
         self._rows.append(row)
 
-    def _end(
-        self, event: AttemptFailed | AttemptEvent, at: float, result: str, colour: str
-    ) -> None:
+    def _end(self, event: _OneOfAnAttempt, at: float, result: str, colour: str) -> None:
         row = self._open.pop(event.number, None)
         if row is not None:
             row.end(at, result, colour)
 
-    def _end_lookup(self, event: LookupEvent, result: str, colour: str) -> None:
+    def _end_lookup(self, event: LookupSucceeded | LookupFailed, result: str, colour: str) -> None:
         row = self._open.pop((event.name, event.family), None)
         if row is not None:
             row.end(event.at, result, colour)

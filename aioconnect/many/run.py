@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 # Some of this is not used here, but loaded now: later there may be no descriptor to load it with.
 from .. import causes, events, poller, retrying  # noqa: F401
-from ..dialer import reached
+from ..chosen import reached
 from ..instants import Instants
 from ..log import emit
 from ..resolve import known, order, system  # noqa: F401

@@ -29,7 +29,7 @@ PACKAGE = Path(aioconnect.__file__).parent
 PAGE = PACKAGE.parent / "docs" / "reference.md"
 
 PLACES = {
-    "connect": "dialer.connect",
+    "connect": "connecting.connect",
     "dialer": "dialer.Dialer.__init__",
     "replace": "dialer.Dialer.replace",
     "dialer_open_connection": "dialer.Dialer.open_connection",
