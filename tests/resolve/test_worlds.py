@@ -22,7 +22,7 @@ def test_what_is_dialled_is_what_getaddrinfo_names() -> None:
     """
     seeds = list(range(SEEDS))
     if not WHOLE:
-        seeds = chance("worlds").sample(seeds, 50)
+        seeds = chance("worlds").sample(seeds, 16)
     assert worlds.differences(seeds) == []
 
 

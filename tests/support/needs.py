@@ -168,6 +168,14 @@ def _pyright() -> str:
     return _refused(sys.executable, "-m", "pyright", "--version", timeout=100)
 
 
+def _cpythons_tests() -> str:
+    try:
+        found = importlib.util.find_spec("test.test_asyncio")
+    except ImportError:
+        found = None
+    return "" if found else "this Python was installed without its tests"
+
+
 def _installed() -> str:
     """Whether the package is installed, and not only found in this folder."""
     found = metadata.entry_points(group="console_scripts", name="aioconnect")
@@ -175,6 +183,7 @@ def _installed() -> str:
 
 
 TABLE: dict[str, Callable[[], str]] = {
+    "CPython's tests": _cpythons_tests,
     "installed": _installed,
     "ipv6": _ipv6,  # a loopback address of IPv6
     "ipv6 sockets": _ipv6_sockets,  # the kernel knows the family
