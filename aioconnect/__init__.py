@@ -65,7 +65,9 @@ if TYPE_CHECKING:
     from .proxy import Proxy
     from .ready import wait_until_ready
     from .resolve import Answer, Resolver
+    from .resolving import resolve_addresses
     from .supervise import Supervisor
+    from .supervise_streams import StreamSupervisor
     from .typed import ConnectOptions
 
 __version__ = "0.1.0"
@@ -116,6 +118,7 @@ __all__ = [
     "Resolver",
     "SocketBusy",
     "SocketUnusable",
+    "StreamSupervisor",
     "Supervisor",
     "TLSError",
     "TargetLike",
@@ -136,6 +139,7 @@ __all__ = [
     "open_connection",
     "options",
     "resolve",
+    "resolve_addresses",
     "retry",
     "sock_connect",
     "supervise",
@@ -153,11 +157,13 @@ _LAZY_NAMES = {
     "NamedEndpoint": "address_policy",
     "Proxy": "proxy",
     "Resolver": "resolve",
+    "StreamSupervisor": "supervise_streams",
     "Supervisor": "supervise",
     "Verdict": "address_policy",
     "connect_many": "many",
     "install": "loops",
     "loop_factory": "loops",
+    "resolve_addresses": "resolving",
     "wait_until_ready": "ready",
 }
 """What loads on first use."""

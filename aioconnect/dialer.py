@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Self, TypeVar, Unpack
 
-    from .targets import TargetLike
+    from .targets import Endpoint, TargetLike
     from .typed import ConnectionOptions, ConnectOptions, StreamOptions
 
     ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
@@ -134,6 +134,31 @@ class Dialer(Supervising):
         """Connect as :func:`connect` does, with these options."""
         call = await engine.dial(reached(parse_all(target, port), self), self)
         return call.result  # type: ignore[no-any-return]
+
+    async def wait_until_ready(
+        self,
+        target: TargetLike | Sequence[TargetLike],
+        port: int | None = None,
+        *,
+        timeout: float | None = 60.0,
+    ) -> float:
+        """Wait until a target accepts connections, as :func:`aioconnect.wait_until_ready` does.
+
+        ``timeout`` is for the whole wait, that of the dialer is not used; ``retry`` and
+        ``attempt_timeout`` are the patient ones unless the dialer has its own.
+        """
+        from .patience import patient
+        from .ready import wait_with
+
+        return await wait_with(patient(self.replace(timeout=timeout)), target, port)
+
+    async def resolve_addresses(
+        self, target: TargetLike | Sequence[TargetLike], port: int | None = None
+    ) -> list[Endpoint]:
+        """Look up what a connect would dial; see :func:`aioconnect.resolve_addresses`."""
+        from .resolving import resolve_with
+
+        return await resolve_with(self, target, port)
 
     @signatures.dialer_open_connection
     async def open_connection(

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Coroutine, Sequence
 
+    from .errors import ConnectError
     from .options import Options
     from .resolve.base import Resolver
 
-__all__ = ["Driven", "Driver", "Told", "World"]
+__all__ = ["Driven", "Driver", "Ending", "Told", "World"]
 
 
 class World(Protocol):
@@ -133,3 +134,18 @@ class Driven:
         future = self.future
         if future is not None and not future.done():
             future.set_result(None)
+
+
+class Ending(Driven):
+    """What is driven, and ends with an error or without one."""
+
+    __slots__ = ("error",)
+
+    error: ConnectError | None
+    """Why it has failed, if it has."""
+
+    def take_error(self) -> ConnectError:
+        """Return the error to raise; nothing refers to it any longer, or that were a cycle."""
+        error, self.error = self.error, None
+        assert error is not None
+        return error

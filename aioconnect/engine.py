@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .address_policy import AddressPolicyLike
+    from .driver import Ending
     from .late import Late
     from .options import Options
     from .poller import Poller
@@ -95,11 +96,11 @@ async def _wait_for_slot(call: Call, poller: Poller, slot: asyncio.Future[None])
         raise call.late()
 
 
-async def drive(own: OwnSocket, poller: Poller) -> None:
-    """Wait for the caller's own socket.
+async def drive(own: Ending, poller: Poller) -> None:
+    """Wait for the caller's own socket, or for addresses.
 
     Raises:
-        ConnectError: it could not be connected.
+        ConnectError: it has failed.
     """
     loop = asyncio.get_running_loop()
     try:

@@ -6,7 +6,7 @@ A name is asked for whole: one search, whose answers come family by family.
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from . import causes, events
 from .errors import AttemptFailed, Help
@@ -14,14 +14,13 @@ from .race import interleaved
 from .via import Via
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from .driver import Driven, Driver
     from .errors import ConnectError
     from .late import Late
     from .log import Log
     from .options import Options
-    from .race import Race
     from .resolve.base import Answer
     from .targets import Endpoint, Target
 
@@ -137,6 +136,16 @@ def end(tickets: Sequence[Any], driver: Driver, options: Options, *, finish: boo
             ticket.cancel()
 
 
+class Offered(Protocol):
+    """Who is offered the addresses: a race."""
+
+    def offer(
+        self, target: int, endpoints: Sequence[Endpoint], now: float, awaited: Collection[int] = ()
+    ) -> None:
+        """Take all addresses of a target that are known by now, best first."""
+        ...
+
+
 class Name:
     """What is known of one name in this round."""
 
@@ -214,7 +223,7 @@ class NameLookups:
         self._late = late
         self.names: dict[Name, None] = {}
 
-    def begin(self, race: Race) -> None:
+    def begin(self, race: Offered) -> None:
         """Offer what is known; begin to look up the rest."""
         options = self._options
         names = options.allowed_names
@@ -232,7 +241,7 @@ class NameLookups:
                 ]
                 self._ask(group, race)
 
-    def _deny(self, index: int, target: Target, error: ConnectError, race: Race) -> None:
+    def _deny(self, index: int, target: Target, error: ConnectError, race: Offered) -> None:
         """Take in that a target may not even be asked for."""
         now = self._started
         failed = AttemptFailed(now, target.text, error, now, 0, self._log.round)
@@ -244,7 +253,7 @@ class NameLookups:
             self._log.emit(failed)
         race.offer(index, (), now)
 
-    def _ask(self, group: Sequence[Name], race: Race) -> None:
+    def _ask(self, group: Sequence[Name], race: Offered) -> None:
         for name in group:
             name.group = group
             self.names[name] = None
@@ -262,13 +271,13 @@ class NameLookups:
             for name in group:
                 self._join_late(name, race)
 
-    def _join_late(self, name: Name, race: Race) -> None:
+    def _join_late(self, name: Name, race: Offered) -> None:
         """Take in what a look-up of an earlier round has answered."""
         assert self._late is not None
         for answer in self._late.answers(name.host):
             self.answered(name, answer, race)
 
-    def answered(self, name: Name, answer: Answer | BaseException | None, race: Race) -> None:
+    def answered(self, name: Name, answer: Answer | BaseException | None, race: Offered) -> None:
         """Take in an answer, or the end of a look-up, and offer what is known now.
 
         Raises:
@@ -321,7 +330,7 @@ class NameLookups:
         dropped = fresh[max(most - len(offered), 0) :] if offered else ()
         return [each for each in known if each not in dropped] if dropped else known
 
-    def _offer(self, name: Name, race: Race, now: float) -> None:
+    def _offer(self, name: Name, race: Offered, now: float) -> None:
         """Offer what is known now of a name's target."""
         group = name.group
         awaited: Sequence[int] = name.awaited

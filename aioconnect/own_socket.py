@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import attempt, causes, wait
 from .checks import policy as check_policy
-from .driver import Driven
+from .driver import Ending
 from .options import check_limit
 from .spans import pause
 from .targets import parse
@@ -29,7 +29,7 @@ _IP = (socket.AF_INET, socket.AF_INET6)
 _TCP = int(socket.IPPROTO_TCP)
 
 
-class OwnSocket(Driven):
+class OwnSocket(Ending):
     """A connect on the caller's own socket.
 
     Args:
@@ -52,7 +52,6 @@ class OwnSocket(Driven):
         "_started",
         "_tries",
         "_watched",
-        "error",
     )
 
     def __init__(
@@ -102,12 +101,6 @@ class OwnSocket(Driven):
         except OSError as exc:
             error = self._from(exc)
         return self._end(error)
-
-    def take_error(self) -> ConnectError:
-        """Return the error to raise; nothing here refers to it any longer."""
-        error, self.error = self.error, None
-        assert error is not None
-        return error
 
     def close(self) -> None:
         """Wait for the socket no longer; it stays open."""

@@ -3,68 +3,21 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from . import errors, retry, signatures
-from .checks import take_proxy
-from .connecting import connect
+from . import engine, signatures
+from .chosen import reached
+from .patience import as_given
+from .targets import parse_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Unpack
 
-    from .options import TargetOptions
+    from .options import Options, TargetOptions
     from .targets import TargetLike
 
 __all__ = ["wait_until_ready"]
-
-ATTEMPT_TIMEOUT = 5.0
-"""Seconds for one attempt: a host that boots answers the SYN that comes after it is up."""
-
-LAST_LOOK = 0.1
-"""Seconds before the end at which it looks once more, instead of a pause that would not fit."""
-
-_PACE = retry.exponential(0.1, factor=1.5, cap=1.0, jitter="equal")
-
-
-class Patience(retry.Policy):
-    """Go on after all errors but those that are wrong on this side, until the time is up.
-
-    A name that does not exist yet, a permission that is not set yet and a local address that is
-    not there yet look the same as wrong ones, for which no other policy tries again; the time
-    limit tells them apart.
-    """
-
-    __slots__ = ()
-
-    def __call__(self, ctx: retry.Context, /) -> retry.Retry | retry.Stop:
-        """Go on after a tenth of a second at first, a second later, and look once at the end."""
-        if not self.names(ctx.error):
-            return retry.Stop("permanent")
-        pause = _PACE(ctx)
-        left = ctx.deadline - LAST_LOOK - ctx.now
-        if isinstance(pause, retry.Retry) and 0 < left < pause.delay:
-            return retry.Retry(left)
-        return pause
-
-    def names(self, error: errors.ConnectError) -> bool:
-        """Whether what failed may come by itself, at one address or name at least."""
-        return any(_may_come(attempt.error) for attempt in error.attempts) or _may_come(error)
-
-    def __repr__(self) -> str:
-        return "Patience()"
-
-
-def _may_come(error: errors.ConnectError) -> bool:
-    if isinstance(error, errors.AccessDenied):
-        # The program itself forbids the address, or may not have the option or the local port.
-        return error.stage not in ("policy", "socket", "bind")
-    return (
-        not retry.hopeless(error)
-        or isinstance(error, errors.AddressNotAvailable)
-        or (isinstance(error, errors.InvalidAddress) and error.stage == "connect")
-        or error.code in ("host_not_found", "no_data")
-    )
 
 
 @signatures.wait_until_ready
@@ -116,10 +69,13 @@ async def wait_until_ready(
         InvalidTarget: a target that means nothing, before any I/O.
         ValueError, TypeError: other bad input, before any I/O.
     """
-    if "proxy" in options:
-        take_proxy(options)
-    chosen: dict[str, Any] = {"retry": Patience(), "attempt_timeout": ATTEMPT_TIMEOUT, **options}
+    return await wait_with(as_given({**options, "timeout": timeout}), target, port)
+
+
+async def wait_with(options: Options, target: Any, port: Any) -> float:
+    """Wait with a dialer's options."""
+    targets = reached(parse_all(target, port), options)
     started = monotonic()
-    sock = await connect(target, port, **cast("TargetOptions", chosen), timeout=timeout)
-    sock.close()
+    call = await engine.dial(targets, options)
+    call.result.close()
     return monotonic() - started

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from .typed import (
         blocking_connect,
+        blocking_dialer,
+        blocking_wait_until_ready,
         connect,
         connect_many,
         create_connection,
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Said",
     "blocking_connect",
+    "blocking_dialer",
+    "blocking_wait_until_ready",
     "connect",
     "connect_many",
     "create_connection",
@@ -114,14 +118,14 @@ if not TYPE_CHECKING:
     _unchanged = _keywords(OPTIONS, **dict.fromkeys([o.name for o in OPTIONS], Said("<unchanged>")))
     _asyncios = _keywords(KEYWORDS)
 
-    connect = blocking_connect = dialer = _shows(*_options)
+    connect = blocking_connect = dialer = blocking_dialer = _shows(*_options)
     replace = _shows(*_unchanged)
     create_connection = _shows(*_asyncios[:-1], *_options)  # all but `limit`
     open_connection = _shows(*_asyncios, *_options)
     dialer_create_connection = _shows(*_asyncios[:-1], *_unchanged)
     dialer_open_connection = _shows(*_asyncios, *_unchanged)
     connect_many = _shows(*_options[1:])  # all but `timeout`, of which it has its own
-    wait_until_ready = _shows(
+    wait_until_ready = blocking_wait_until_ready = _shows(
         *_keywords(OPTIONS[1:], attempt_timeout=5.0, retry=Said("<again until timeout>"))
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import streams
 from .supervise import OneAfterTheOther
@@ -41,9 +41,19 @@ class StreamSupervisor(OneAfterTheOther["Streams"]):
         *,
         limit: int,
         close_timeout: float,
-        **how: Any,
+        policy: Any,
+        healthy_after: float,
+        wake_interval: float,
+        first: Literal["fail", "wait"],
     ) -> None:
-        super().__init__(dialer, targets, **how)
+        super().__init__(
+            dialer,
+            targets,
+            policy=policy,
+            healthy_after=healthy_after,
+            wake_interval=wake_interval,
+            first=first,
+        )
         self._stages = stages
         self._limit = limit
         self._close_timeout = close_timeout

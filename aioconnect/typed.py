@@ -364,6 +364,34 @@ if TYPE_CHECKING:
 
     blocking_connect = _As(_blocking_connect)
 
+    def _blocking_dialer(
+        self: Any,
+        *,
+        timeout: float | None = 30.0,
+        attempt_timeout: float | None = None,
+        retry: PolicyLike | bool | int | None = None,
+        budget: Budget | None = None,
+        breaker: Breaker | None = None,
+        resolver: Resolver | None = None,
+        family: int = 0,
+        type: int = socket.SOCK_STREAM,
+        local_addr: LocalAddress | Iterable[LocalAddress] | None = None,
+        happy_eyeballs_delay: float | None = 0.25,
+        resolution_delay: float = 0.05,
+        max_concurrent: int = 6,
+        interleave: int = 1,
+        max_addresses: int = 32,
+        socket_options: Iterable[SocketOption] | None = (),
+        socket_factory: Callable[[Endpoint], socket.socket] | None = None,
+        address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
+        on_event: Callable[[Event], object] | None = None,
+    ) -> None: ...
+
+    blocking_dialer = _As(_blocking_dialer)
+
     def _connect_many(
         targets: Iterable[AnyTarget] | AsyncIterable[AnyTarget],
         *,
@@ -426,3 +454,32 @@ if TYPE_CHECKING:
     ) -> float: ...
 
     wait_until_ready = _As(_wait_until_ready)
+
+    def _blocking_wait_until_ready(
+        target: TargetLike | Sequence[TargetLike],
+        port: int | None = None,
+        *,
+        timeout: float | None = 60.0,
+        attempt_timeout: float | None = 5.0,
+        retry: PolicyLike | bool | int | None = ...,
+        budget: Budget | None = None,
+        breaker: Breaker | None = None,
+        resolver: Resolver | None = None,
+        family: int = 0,
+        type: int = socket.SOCK_STREAM,
+        local_addr: LocalAddress | Iterable[LocalAddress] | None = None,
+        happy_eyeballs_delay: float | None = 0.25,
+        resolution_delay: float = 0.05,
+        max_concurrent: int = 6,
+        interleave: int = 1,
+        max_addresses: int = 32,
+        socket_options: Iterable[SocketOption] | None = (),
+        socket_factory: Callable[[Endpoint], socket.socket] | None = None,
+        address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
+        on_event: Callable[[Event], object] | None = None,
+    ) -> float: ...
+
+    blocking_wait_until_ready = _As(_blocking_wait_until_ready)

@@ -250,8 +250,18 @@ FLOORS = [
     {"call", "rounds", "round", "lookups", "late", "log", "permits", "retrying"},
     {"engine", "poller", "polling", "watchers"},
     {"tls", "tls_options", "transports"},
-    {"blocking", "chosen", "connecting", "dialer", "many", "ready", "streams"}
-    | {"supervise", "supervise_streams", "supervising"},
+    {
+        "blocking",
+        "chosen",
+        "connecting",
+        "dialer",
+        "many",
+        "patience",
+        "ready",
+        "resolving",
+        "streams",
+    }
+    | {"streams", "supervise", "supervise_streams", "supervising"},
     {"cli", "integrations", "loops", "testing"},
 ]
 """Words, decisions, I/O, one call, drivers, transports, dialing, face: a file leans on what is

@@ -36,6 +36,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], list[str]]] = {
     "blocking.connect": (aioconnect.blocking.connect, NAMES),
     "connect_many": (aioconnect.connect_many, NAMES[1:]),
     "wait_until_ready": (aioconnect.wait_until_ready, NAMES[1:]),
+    "blocking.wait_until_ready": (aioconnect.blocking.wait_until_ready, NAMES[1:]),
+    "blocking.Dialer": (aioconnect.blocking.Dialer, NAMES),
 }
 """Each function that takes options, and which it takes; ``timeout`` is the last ones' own."""
 

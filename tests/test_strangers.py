@@ -236,6 +236,7 @@ async def test_a_plugged_in_resolver_with_addresses_that_are_none(listener: sock
 # Texts of theirs ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_log_lines_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
     """Also where somebody logs every event: names with thousands of addresses, long paths."""
 

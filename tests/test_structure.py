@@ -168,8 +168,8 @@ LEFT_WITH_TWO_MEANINGS = {
 }
 """Names of constants, types and classes that stand for two things today."""
 
-ONE_OF_EACH_COMMAND = {"EPILOG"}
-"""What each command of the command line has under the same name, so that it can be asked for."""
+TWINS = {"EPILOG", "Dialer"}
+"""What each command of the command line, or each side of the library, has under the same name."""
 
 
 def defined() -> dict[str, dict[str, Any]]:
@@ -181,7 +181,7 @@ def defined() -> dict[str, dict[str, Any]]:
         namespace = vars(importlib.import_module(module))
         for node in tree.body:
             for name in defines(node):
-                if name.strip("_")[:1].isupper() and name not in ONE_OF_EACH_COMMAND:
+                if name.strip("_")[:1].isupper() and name not in TWINS:
                     found[name][module] = namespace[name]
     return found
 

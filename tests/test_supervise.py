@@ -225,6 +225,7 @@ async def test_a_family_that_is_answered_late_joins_a_later_dial() -> None:
         assert not resolver.waiting
 
 
+@pytest.mark.slow
 async def test_the_last_dial_of_a_policy_waits_for_a_family_that_is_answered_late() -> None:
     """What would be the end of the supervision is not, before all is known."""
     resolver = SlowInOneFamily()

@@ -114,6 +114,7 @@ def test_a_long_host_is_refused_before_any_codec_sees_it() -> None:
         sys.setprofile(None)
 
 
+@pytest.mark.slow
 def test_what_strangers_name_is_not_kept() -> None:
     """A hundred paths of a megabyte, and ten thousand hosts that are none."""
     parse("unix:/run/app"), parse("warm.test:80")

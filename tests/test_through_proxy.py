@@ -241,6 +241,7 @@ def test_the_proxys_own_addresses_are_raced(api: Api, scheme: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.slow
 def test_no_other_address_of_the_proxy_starts_while_its_handshake_runs(
     api: Api, scheme: str
 ) -> None:
@@ -299,6 +300,7 @@ def test_several_targets_are_one_tunnel_after_the_other(api: Api, scheme: str) -
         assert proxy.accepted == sorted(proxy.accepted)
 
 
+@pytest.mark.slow
 def test_two_proxies_that_answer_late_are_not_asked_at_the_same_time(api: Api) -> None:
     """Of two connects that are under way, the second waits while the first has its tunnel made."""
 
@@ -722,6 +724,7 @@ async def test_wait_until_ready_waits_for_the_tunnel() -> None:
         assert len(proxy.asked) == 3
 
 
+@pytest.mark.slow
 async def test_a_supervisor_makes_a_new_tunnel_when_one_breaks() -> None:
     """Each connection goes through the proxy."""
     with scripted(good("http")) as proxy:
@@ -782,6 +785,7 @@ def everything_of(error: BaseException) -> str:
 
 @pytest.mark.parametrize("given", ["url", "value"])
 @pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.slow
 def test_a_failed_call_shows_no_credentials(
     api: Api, scheme: str, given: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -197,6 +197,7 @@ async def test_the_wait_for_a_turn_is_inside_the_deadline() -> None:
     assert all("127.0.0.1:9" in str(error) for error in late)
 
 
+@pytest.mark.slow
 async def test_a_call_that_waits_for_its_turn_ends_when_its_time_is_up() -> None:
     """Not when its turn would come: many may be before it."""
     dialled = 0

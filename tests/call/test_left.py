@@ -99,6 +99,7 @@ def test_a_policy_cannot_ask_for_what_is_no_error(what: type[BaseException]) -> 
         retry.on(what)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 async def test_a_look_up_that_comes_late_does_not_hold_up_the_loop() -> None:
     """Its answer comes in the pause after its round, and is for nobody."""
 

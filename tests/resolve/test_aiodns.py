@@ -347,6 +347,7 @@ async def test_a_dead_family_does_not_hold_up_the_other(
         task.cancel()
 
 
+@pytest.mark.slow
 async def test_queries_given_up_do_not_hold_up_others(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -513,6 +514,7 @@ async def test_the_next_server_is_asked_when_the_first_is_silent() -> None:
         assert dead.times("both.fault.test") >= 1
 
 
+@pytest.mark.slow
 async def test_a_slow_name_is_waited_for_after_quick_ones() -> None:
     """Quick answers must not make it give up on one that takes a second."""
 
@@ -527,6 +529,7 @@ async def test_a_slow_name_is_waited_for_after_quick_ones() -> None:
         assert server.times("slow.test") == 1
 
 
+@pytest.mark.slow
 async def test_a_silent_server_is_given_up_when_its_time_is_over() -> None:
     """``timeout`` times ``tries``, whatever c-ares thinks of the server."""
 

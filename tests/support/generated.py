@@ -37,8 +37,10 @@ PLACES = {
     "open_connection": "streams.open_connection",
     "create_connection": "streams.create_connection",
     "blocking_connect": "blocking.connect",
+    "blocking_dialer": "blocking.Dialer.__init__",
     "connect_many": "many.connect_many",
     "wait_until_ready": "ready.wait_until_ready",
+    "blocking_wait_until_ready": "blocking.wait_until_ready",
 }
 """For each decorator of ``aioconnect.signatures`` the function that it stands above."""
 

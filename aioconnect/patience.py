@@ -1,0 +1,75 @@
+"""How one waits for a server that is still starting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import errors, retry
+from .chosen import Chosen
+
+__all__ = ["Patience", "as_given", "patient"]
+
+ATTEMPT_TIMEOUT = 5.0
+"""Seconds for one attempt: a host that boots answers the SYN that comes after it is up."""
+
+LAST_LOOK = 0.1
+"""Seconds before the end at which it looks once more, instead of a pause that would not fit."""
+
+_PACE = retry.exponential(0.1, factor=1.5, cap=1.0, jitter="equal")
+
+
+class Patience(retry.Policy):
+    """Go on after all errors but those that are wrong on this side, until the time is up.
+
+    A name that does not exist yet, a permission that is not set yet and a local address that is
+    not there yet look the same as wrong ones, for which no other policy tries again; the time
+    limit tells them apart.
+    """
+
+    __slots__ = ()
+
+    def __call__(self, ctx: retry.Context, /) -> retry.Retry | retry.Stop:
+        """Go on after a tenth of a second at first, a second later, and look once at the end."""
+        if not self.names(ctx.error):
+            return retry.Stop("permanent")
+        pause = _PACE(ctx)
+        left = ctx.deadline - LAST_LOOK - ctx.now
+        if isinstance(pause, retry.Retry) and 0 < left < pause.delay:
+            return retry.Retry(left)
+        return pause
+
+    def names(self, error: errors.ConnectError) -> bool:
+        """Whether what failed may come by itself, at one address or name at least."""
+        return any(_may_come(attempt.error) for attempt in error.attempts) or _may_come(error)
+
+    def __repr__(self) -> str:
+        return "Patience()"
+
+
+def _may_come(error: errors.ConnectError) -> bool:
+    if isinstance(error, errors.AccessDenied):
+        # The program itself forbids the address, or may not have the option or the local port.
+        return error.stage not in ("policy", "socket", "bind")
+    return (
+        not retry.hopeless(error)
+        or isinstance(error, errors.AddressNotAvailable)
+        or (isinstance(error, errors.InvalidAddress) and error.stage == "connect")
+        or error.code in ("host_not_found", "no_data")
+    )
+
+
+def as_given(options: dict[str, Any]) -> Chosen:
+    """Return the options of a wait: patient, but for what was given."""
+    patient: Any = {"retry": Patience(), "attempt_timeout": ATTEMPT_TIMEOUT}
+    return Chosen(**{**patient, **options})
+
+
+def patient(options: Chosen) -> Chosen:
+    """Return a dialer's options, and patience where it says nothing of retrying and attempts."""
+    changes: dict[str, object] = {}
+    if options.retry is None:
+        changes["retry"] = Patience()
+    if options.attempt_timeout is None:
+        changes["attempt_timeout"] = ATTEMPT_TIMEOUT
+    changed: Chosen = options.replace(**changes)
+    return changed
