@@ -58,7 +58,7 @@ from .streams import create_connection, open_connection
 from .targets import Endpoint, TargetLike
 
 if TYPE_CHECKING:
-    from . import blocking, many, resolve, retry, supervise
+    from . import blocking, many, readiness, resolve, retry, supervise
     from .address_policy import AddressPolicy, NamedEndpoint, Verdict
     from .loops import install, loop_factory
     from .many import ConnectMany, ConnectResult, connect_many
@@ -138,6 +138,7 @@ __all__ = [
     "many",
     "open_connection",
     "options",
+    "readiness",
     "resolve",
     "resolve_addresses",
     "retry",
@@ -147,7 +148,7 @@ __all__ = [
     "wait_until_ready",
 ]
 
-_LAZY_MODULES = frozenset(("blocking", "many", "resolve", "retry", "supervise"))
+_LAZY_MODULES = frozenset(("blocking", "many", "readiness", "resolve", "retry", "supervise"))
 _LAZY_NAMES = {
     "AddressPolicy": "address_policy",
     "Answer": "resolve",

@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import causes
 from .address_rules import PREFIX, PolicyArguments, Rules, Verdict
+from .named_endpoint import NamedEndpoint
 from .networks import number
 
 if TYPE_CHECKING:
@@ -228,34 +229,6 @@ class AddressPolicy:
 
 
 # What is asked ------------------------------------------------------------------------------------
-
-
-class NamedEndpoint(tuple[int, int, int, str, Any]):  # noqa: SLOT001  # a tuple can have none
-    """The endpoint that a policy is asked about: ``getaddrinfo``'s 5-tuple, and the name.
-
-    The address is numeric and in one spelling, that of ``inet_ntop``; an IPv6 scope is a number.
-    What is dialled is this very tuple.
-
-    Attributes:
-        name: the name that was looked up; None if the target was an address or a path.
-    """
-
-    name: str | None
-
-    @classmethod
-    def of(cls, endpoint: Endpoint, name: str | None) -> NamedEndpoint:
-        """Write an endpoint in one spelling, and add the name.
-
-        Raises:
-            OSError: the address is not numeric.
-        """
-        family, kind, protocol, canonical_name, address = endpoint
-        if family in _IP:
-            host = socket.inet_ntop(family, socket.inet_pton(family, address[0]))
-            address = (host, *address[1:])
-        self = cls((family, kind, protocol, canonical_name, address))
-        self.name = name
-        return self
 
 
 AddressPolicyLike: TypeAlias = "Callable[[NamedEndpoint], Verdict | bool | str | None]"

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import resolving, signatures
 from .call import Call
+from .checks import take_proxy
 from .chosen import Chosen, reached, with_options
 from .own_socket import OwnSocket, check_address
-from .patience import as_given, patient
+from .patience import as_given, checked, patient
 from .polling import PollDriver
 from .targets import parse_all
 from .wait import check_socket
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from .events import Event
     from .options import ConnectOptions, Options, TargetOptions
     from .resolve.base import Resolver
-    from .targets import Endpoint, Target, TargetLike
+    from .stages import StageSpec
+    from .targets import Endpoint, Handshake, Target, TargetLike
 
 __all__ = [
     "Dialer",
@@ -86,9 +88,11 @@ def connect(
     return _dial(parse_all(target, port), with_options(options))
 
 
-def _dial(targets: Sequence[Target], options: Options) -> socket.socket:
+def _dial(
+    targets: Sequence[Target], options: Options, stages: Sequence[StageSpec] = ()
+) -> socket.socket:
     driver = PollDriver()
-    call = Call(driver, reached(targets, options), options)
+    call = Call(driver, reached(targets, options), options, stages)
     driver.drive(call)
     if call.error is not None:
         raise call.take_error()
@@ -103,6 +107,8 @@ def wait_until_ready(
     port: int | None = None,
     *,
     timeout: float | None = 60.0,
+    check: Handshake | None = None,
+    all: bool = False,
     **options: Unpack[TargetOptions],
 ) -> float:
     """Wait until a target accepts connections, and block until it does.
@@ -113,6 +119,8 @@ def wait_until_ready(
         target: as for :func:`aioconnect.connect`.
         port: 1 to 65535.
         timeout: seconds; None waits for ever.
+        check: what the server must say, too; as there.
+        all: wait for each target of a list, one after the other; else for any of them.
 
     Options:
         attempt_timeout: seconds for one attempt at one address (default 5).
@@ -144,13 +152,18 @@ def wait_until_ready(
         InvalidTarget: a target that means nothing, before any I/O.
         ValueError, TypeError: other bad input, before any I/O.
     """
-    return _wait(as_given({**options, "timeout": timeout}), target, port)
+    if "proxy" in options:
+        take_proxy(options)
+    return _wait(as_given({**options, "timeout": timeout}), target, port, check, all)
 
 
-def _wait(options: Options, target: Any, port: Any) -> float:
+def _wait(options: Options, target: Any, port: Any, check: Handshake | None, every: bool) -> float:
+    stages = checked(check)
     targets = parse_all(target, port)
     started = monotonic()
-    _dial(targets, options).close()
+    for some in [[each] for each in targets] if every else [targets]:
+        left = options.replace(timeout=max(options.timeout - (monotonic() - started), 0.001))
+        _dial(some, left, stages).close()
     return monotonic() - started
 
 
@@ -224,6 +237,8 @@ class Dialer(Chosen):
 
     @signatures.blocking_dialer
     def __init__(self, **options: Unpack[ConnectOptions]) -> None:
+        if "proxy" in options:
+            take_proxy(options)
         super().__init__(**options)
 
     def connect(
@@ -238,13 +253,15 @@ class Dialer(Chosen):
         port: int | None = None,
         *,
         timeout: float | None = 60.0,
+        check: Handshake | None = None,
+        all: bool = False,
     ) -> float:
         """Wait until a target accepts connections, as :func:`wait_until_ready` does.
 
         ``timeout`` is for the whole wait, that of the dialer is not used; ``retry`` and
         ``attempt_timeout`` are the patient ones unless the dialer has its own.
         """
-        return _wait(patient(self.replace(timeout=timeout)), target, port)
+        return _wait(patient(self.replace(timeout=timeout)), target, port, check, all)
 
     def resolve_addresses(
         self, target: TargetLike | Sequence[TargetLike], port: int | None = None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Self, TypeVar, Unpack
 
-    from .targets import Endpoint, TargetLike
+    from .targets import Endpoint, Handshake, TargetLike
     from .typed import ConnectionOptions, ConnectOptions, StreamOptions
 
     ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
@@ -89,6 +89,8 @@ class Dialer(Supervising):
 
     @signatures.dialer
     def __init__(self, **options: Unpack[ConnectOptions]) -> None:
+        if "proxy" in options:
+            take_proxy(options)
         super().__init__(**options)
 
     @signatures.replace
@@ -141,6 +143,8 @@ class Dialer(Supervising):
         port: int | None = None,
         *,
         timeout: float | None = 60.0,
+        check: Handshake | None = None,
+        all: bool = False,
     ) -> float:
         """Wait until a target accepts connections, as :func:`aioconnect.wait_until_ready` does.
 
@@ -150,7 +154,7 @@ class Dialer(Supervising):
         from .patience import patient
         from .ready import wait_with
 
-        return await wait_with(patient(self.replace(timeout=timeout)), target, port)
+        return await wait_with(patient(self.replace(timeout=timeout)), target, port, check, all)
 
     async def resolve_addresses(
         self, target: TargetLike | Sequence[TargetLike], port: int | None = None

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from . import errors, retry
+from .checks import function
 from .chosen import Chosen
+from .stages import StageSpec
 
-__all__ = ["Patience", "as_given", "patient"]
+__all__ = ["Patience", "as_given", "checked", "patient"]
 
 ATTEMPT_TIMEOUT = 5.0
 """Seconds for one attempt: a host that boots answers the SYN that comes after it is up."""
@@ -52,6 +54,8 @@ def _may_come(error: errors.ConnectError) -> bool:
         return error.stage not in ("policy", "socket", "bind")
     return (
         not retry.hopeless(error)
+        # A check, say: what starts says so.
+        or (error.stage == "handshake" and not isinstance(error, errors.CertificateError))
         or isinstance(error, errors.AddressNotAvailable)
         or (isinstance(error, errors.InvalidAddress) and error.stage == "connect")
         or error.code in ("host_not_found", "no_data")
@@ -73,3 +77,14 @@ def patient(options: Chosen) -> Chosen:
         changes["attempt_timeout"] = ATTEMPT_TIMEOUT
     changed: Chosen = options.replace(**changes)
     return changed
+
+
+def checked(check: Any) -> tuple[StageSpec, ...]:
+    """Return the stage that a check is.
+
+    Raises:
+        TypeError: it is no function.
+    """
+    if check is None:
+        return ()
+    return (StageSpec("handshake", function("check", check)),)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import engine, signatures
+from .call import Call
+from .checks import take_proxy
 from .chosen import reached
-from .patience import as_given
+from .patience import as_given, checked
 from .targets import parse_all
 
 if TYPE_CHECKING:
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from .options import Options, TargetOptions
-    from .targets import TargetLike
+    from .targets import Handshake, TargetLike
 
 __all__ = ["wait_until_ready"]
 
@@ -26,6 +29,8 @@ async def wait_until_ready(
     port: int | None = None,
     *,
     timeout: float | None = 60.0,
+    check: Handshake | None = None,
+    all: bool = False,
     **options: Unpack[TargetOptions],
 ) -> float:
     """Wait until a target accepts connections.
@@ -38,6 +43,10 @@ async def wait_until_ready(
         target: as for :func:`~aioconnect.connect`.
         port: 1 to 65535.
         timeout: seconds; None waits for ever.
+        check: what the server must say, too: ``readiness.stays_open(0.1)``, ``tls()``,
+            ``http("/health")``, ``banner(b"SSH-")``, ``sends(b"HELLO ", b"250")`` of
+            :mod:`aioconnect.readiness`, or a handshake of one's own.  None: nothing.
+        all: wait for each target of a list; else for any of them.
 
     Options:
         attempt_timeout: seconds for one attempt at one address (default 5).
@@ -62,20 +71,38 @@ async def wait_until_ready(
         on_event: called with each event (``aioconnect.events``) (default None).
 
     Returns:
-        The seconds that it took.  The connection that proved it was closed.
+        The seconds that it took, with ``all`` those of the last.  The connection that proved it was
+        closed.
 
     Raises:
         ConnectError: the last error, when the time is up or waiting cannot help.
         InvalidTarget: a target that means nothing, before any I/O.
         ValueError, TypeError: other bad input, before any I/O.
     """
-    return await wait_with(as_given({**options, "timeout": timeout}), target, port)
+    if "proxy" in options:
+        take_proxy(options)
+    return await wait_with(as_given({**options, "timeout": timeout}), target, port, check, all)
 
 
-async def wait_with(options: Options, target: Any, port: Any) -> float:
+async def wait_with(
+    options: Options, target: Any, port: Any, check: Handshake | None, every: bool
+) -> float:
     """Wait with a dialer's options."""
+    stages = checked(check)
     targets = reached(parse_all(target, port), options)
     started = monotonic()
-    call = await engine.dial(targets, options)
-    call.result.close()
+    if not every or len(targets) == 1:
+        call = await engine.dial(targets, options, stages)
+        call.result.close()
+        return monotonic() - started
+    dials = [asyncio.ensure_future(engine.dial([each], options, stages)) for each in targets]
+    try:
+        for done in asyncio.as_completed(dials):
+            (await done).result.close()
+    finally:
+        for dial in dials:
+            dial.cancel()
+        for ended in await asyncio.gather(*dials, return_exceptions=True):
+            if isinstance(ended, Call):
+                ended.result.close()  # twice does no harm
     return monotonic() - started

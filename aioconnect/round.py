@@ -192,9 +192,12 @@ class Round:
                 for late in race.expired(now):
                     if self._expire(race, late, now):
                         return None
+                if self._stages and self._some_due(race, now):
+                    return None
             attempt = race.next(now)
             if type(attempt) is not Attempt:  # isinstance costs three times as much
-                return attempt  # type: ignore[return-value]  # an instant, or None
+                until: float | None = attempt  # type: ignore[assignment]
+                return until if until is None or not self._stages else _sooner(race, until)
             if log.observed and attempt.tries == 1:
                 log.started(attempt)
             target = log.targets[attempt.target]
@@ -203,6 +206,13 @@ class Round:
                 return None
         now = clock()
         return now
+
+    def _some_due(self, race: Race, now: float) -> bool:
+        """Go on with the stages that have waited long enough; True if the call has its result."""
+        due = [
+            each for each in race.running if each.stages is not None and each.stages.until <= now
+        ]
+        return any(self._advance(race, attempt) for attempt in due)
 
     def _take_in(self, race: Race, key: Any, what: Any) -> bool:
         """Take in one thing that happened; True if the call has its result."""
@@ -374,3 +384,9 @@ class Round:
 
 def _start_of(failed: AttemptFailed) -> float:
     return failed.started
+
+
+def _sooner(race: Race, until: float) -> float:
+    """Return the instant to wait for, if no stage has an earlier one."""
+    instants = [each.stages.until for each in race.running if each.stages is not None]
+    return min(until, *instants) if instants else until

@@ -4,8 +4,9 @@ A stage gets what the one before it made (the first one gets the socket), and ma
 one gets; the call's result is what the last one made.  There are two kinds:
 
 - a generator, which every driver can run.  It reads and writes the non-blocking socket itself,
-  yields ``READ`` or ``WRITE`` where it would have to wait, and never closes the socket.  What it
-  returns does not count: it makes what it was given ready for the next;
+  yields ``READ`` or ``WRITE`` where it would have to wait (``READ, seconds`` for so long at most),
+  and never closes the socket.  What it returns does not count: it makes what it was given ready
+  for the next;
 - a coroutine, for what needs an event loop (TLS).  It runs in a task, and has a function that ends
   it: called when it has failed or is left, with what it was given, which it gives back then.
 
@@ -18,9 +19,11 @@ import errno
 from collections import deque
 from collections.abc import Generator
 from inspect import iscoroutine
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import attempt, wait
+from .named_endpoint import NamedEndpoint
 
 if TYPE_CHECKING:
     import asyncio
@@ -48,7 +51,7 @@ class StageSpec(NamedTuple):
     """
 
     name: Stage
-    begin: Callable[[Any, Endpoint], Generator[int, None, Any]] | None = None
+    begin: Callable[[Any, Endpoint], Generator[Any, None, Any]] | None = None
     undo: Callable[[Any], object] = attempt.close
     sole: bool = False
     run: Callable[[Any, Target], Coroutine[Any, Any, Any]] | None = None
@@ -70,6 +73,7 @@ class Stages:
     Attributes:
         made: what the last stage has made, or what the one that runs was given.
         ended: the names of the stages that are done, each with the instant.
+        until: the instant at which the stage goes on though nothing has happened.
     """
 
     __slots__ = (
@@ -86,6 +90,7 @@ class Stages:
         "_undo",
         "ended",
         "made",
+        "until",
     )
 
     def __init__(
@@ -104,11 +109,12 @@ class Stages:
         self._endpoint = endpoint
         self._target = target
         self._tell = tell
-        self._generator: Generator[int, None, Any] | None = None
+        self._generator: Generator[Any, None, Any] | None = None
         self._task: asyncio.Task[Any] | None = None
         self._awaits = 0  # what the generator waits for: READ or WRITE
         self._undo: Callable[[Any], object] = attempt.close
         self._local = sock.getsockname()
+        self.until = inf
         self.made: Any = sock
         self.ended: list[tuple[Stage, float]] = [("connect", driver.clock())]
 
@@ -155,6 +161,9 @@ class Stages:
                     speaks = stop.value is None or self.name == "handshake"
                     self._made(self.made if speaks else stop.value)
                 else:
+                    if isinstance(events, tuple):
+                        events, seconds = _within(events)
+                        self.until = self._driver.clock() + seconds
                     if events not in (wait.READ, wait.WRITE):
                         raise TypeError(f"a handshake yields READ or WRITE, not {events!r}")
                     self._awaits = events
@@ -172,7 +181,11 @@ class Stages:
             self._task = self._driver.run(self._driven, self, coroutine)
             return
         assert stage.begin is not None
-        begun: Any = stage.begin(self.made, self._endpoint)  # of a caller's, perhaps none
+        endpoint: Any = self._endpoint
+        if stage.name == "handshake":  # a caller's may want to know whom it is to greet
+            endpoint = NamedEndpoint(endpoint)
+            endpoint.name = self._target.meant.name
+        begun: Any = stage.begin(self.made, endpoint)  # of a caller's, perhaps none
         if not isinstance(begun, Generator):
             if iscoroutine(begun):
                 begun.close()
@@ -186,6 +199,7 @@ class Stages:
         return not self._awaits or wait.ready(self.made, self._awaits)
 
     def _unwatch(self) -> None:
+        self.until = inf
         if self._awaits:
             self._awaits = 0
             self._driver.unwatch(self.made)
@@ -215,3 +229,11 @@ class Stages:
                 end(made, task)
             elif made is not None:
                 self._undo(made)
+
+
+def _within(what: tuple[Any, ...]) -> tuple[int, float]:
+    """Return what a generator waits for, and for how many seconds at most."""
+    events, seconds = what
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
+        raise TypeError(f"a handshake waits for a number of seconds, not {seconds!r}")
+    return events, seconds

@@ -39,7 +39,9 @@ __all__ = [
 Endpoint: TypeAlias = tuple[int, int, int, str, Any]
 """What ``getaddrinfo`` gives: family, type, protocol, canonical name, sockaddr."""
 
-Handshake: TypeAlias = "Callable[[socket.socket, Endpoint], Generator[int, None, object]]"
+Handshake: TypeAlias = (
+    "Callable[[socket.socket, Endpoint], Generator[int | tuple[int, float], None, object]]"
+)
 """What ``handshake=`` takes; :mod:`aioconnect.handshake` says what it does."""
 
 TargetLike: TypeAlias = "str | tuple[str, int] | tuple[str, int, int, int | str]"
