@@ -381,11 +381,19 @@ def closed_early() -> ConnectError:
     return _make(proxies.CLOSED_EARLY, errno.EPIPE, "handshake")
 
 
-def circuit_open(target: str, retry_after: float) -> ConnectError:
-    """Build the error for a breaker that lets nothing through for ``retry_after`` seconds."""
+def circuit_open(target: str, retry_after: float, last: str = "") -> ConnectError:
+    """Build the error for a breaker that lets nothing through for ``retry_after`` seconds.
+
+    Args:
+        target: what was to be dialled.
+        retry_after: for how long the breaker stays open.
+        last: what failed last, if that is known.
+    """
     error = _make(others.CIRCUIT, None, "breaker", target=target)
     error.stopped = "open"
     error.retry_after = retry_after
+    if last:
+        error.hint = f"it failed repeatedly, at last: {last}"
     return error
 
 

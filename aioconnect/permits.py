@@ -74,13 +74,28 @@ class Permits:
             permit, self._permit = self._permit, None
             answer = self._breaker.failure if left else self._breaker.release
             answer(self._key, now, permit)
+            if left and hasattr(self._breaker, "note"):
+                self._breaker.note(self._key, str(error.strerror))
         return left
 
-    def give_back(self, now: float) -> None:
-        """Return what was not used: the call is left early."""
+    @property
+    def last_failure(self) -> str:
+        """What the breaker knows of the last failure of the target."""
+        last = getattr(self._breaker, "last_failure", None)
+        return "" if last is None else str(last(self._key))
+
+    def give_back(self, now: float, *, silent: bool = False) -> None:
+        """Return what was not used: the call is left early.
+
+        Args:
+            now: the instant.
+            silent: an address was dialled for as long as an attempt may take, and said nothing:
+                that is a failure to the breaker.
+        """
         permit, self._permit = self._permit, None
         if permit is not None and self._breaker is not None:
-            self._breaker.release(self._key, now, permit)
+            answer = self._breaker.failure if silent else self._breaker.release
+            answer(self._key, now, permit)
         reserved, self._reserved = self._reserved, False
         if reserved and self._budget is not None:
             self._budget.release(self._key, now)

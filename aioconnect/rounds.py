@@ -14,6 +14,7 @@ from . import causes, events, lookups
 from .log import Log, logger
 from .race import Attempt, Race
 from .round import Round
+from .spans import DEFAULT_ATTEMPT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,7 +127,8 @@ class Rounds:
         if self._log.attempts:
             self._give_up(now, "open", open_for)
         else:
-            self._end_with(causes.circuit_open(self._driven.text, open_for), now, "open")
+            last = self._permits.last_failure
+            self._end_with(causes.circuit_open(self._driven.text, open_for, last), now, "open")
         return False
 
     def first_started(self, endpoint: Endpoint) -> None:
@@ -410,7 +412,8 @@ class Rounds:
             if self._late is not None:
                 self._leave_late(self._late, finish=finish)
             if self._permits is not None:
-                self._permits.give_back(self._driver.clock())
+                now = self._driver.clock()
+                self._permits.give_back(now, silent=self._some_silent(cancelled, now))
         if cancelled and self._log.observed:  # last, since a hook may raise
             for attempt in cancelled:
                 facts = self._log.facts(self._driver.clock(), attempt)
@@ -421,3 +424,9 @@ class Rounds:
         late.driven = None
         if finish or late.follows is None:
             lookups.end(late.leave(), self._driver, self._options, finish=finish)
+
+    def _some_silent(self, left: Sequence[Attempt], now: float) -> bool:
+        """Whether an attempt that is left was given as long as an attempt may take."""
+        limit = self._options.attempt_timeout
+        longest = DEFAULT_ATTEMPT_TIMEOUT if limit in (None, inf) else limit
+        return any(now - attempt.started > longest for attempt in left)

@@ -142,6 +142,19 @@ class Breaker:
                 if circuit.until - now <= _TICK:  # the trial outlasted the time begun with it
                     circuit.until = now + self._span()
 
+    def note(self, key: Hashable, said: str) -> None:
+        """Keep what the last failure said, for the error of whoever is let through no more."""
+        with self._circuits as circuits:
+            circuit = circuits.get(key)
+            if circuit is not None:
+                circuit.said = said[:200]
+
+    def last_failure(self, key: Hashable) -> str:
+        """Return what was noted last; empty if nothing was."""
+        with self._circuits as circuits:
+            circuit = circuits.get(key)
+            return "" if circuit is None else circuit.said
+
     def release(self, key: Hashable, now: float, permit: Permit | None = None) -> None:
         """Give a permit back unused; if it was the trial's, the next to ask gets one.
 
@@ -183,10 +196,11 @@ class Breaker:
 class _Circuit:
     """What is known of one key: closed while ``until`` is None."""
 
-    __slots__ = ("failures", "trial", "trial_ends", "until")
+    __slots__ = ("failures", "said", "trial", "trial_ends", "until")
 
     def __init__(self) -> None:
         self.failures = 0
+        self.said = ""
         self.until: float | None = None
         self.trial: Permit | None = None
         self.trial_ends = 0.0

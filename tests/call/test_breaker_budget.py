@@ -107,6 +107,60 @@ def test_an_open_breaker_lets_nothing_through() -> None:
     assert run(world, "a", breaker=breaker).log == ["30 dial a", "30 connected a"]
 
 
+def test_the_error_of_an_open_breaker_says_for_how_long_and_what_failed_last() -> None:
+    """A person who reads it at night asks just that."""
+    breaker = retry.Breaker(1, open_for=40, rng=middle)
+    world = World("a refused")
+    run(world, "a", breaker=breaker)
+    error = run(world, "a", breaker=breaker).error
+    assert isinstance(error, aioconnect.CircuitOpen)
+    assert str(error).endswith(
+        "the breaker stays open for 30.0 s: it failed repeatedly, at last: refused by 192.0.2.1:80"
+    )
+
+
+def test_what_is_noted_of_a_failure_is_bounded() -> None:
+    """And is gone with the failures."""
+    breaker = retry.Breaker(1)
+    breaker.note("db", "never failed")
+    assert breaker.last_failure("db") == ""
+    breaker.failure("db", 0.0)
+    breaker.note("db", "x" * 10_000)
+    assert breaker.last_failure("db") == "x" * 200
+    breaker.success("db", 1.0)
+    assert breaker.last_failure("db") == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "leave", "counts"),
+    [
+        ({}, 9.5, False),
+        ({}, 10.5, True),
+        ({"attempt_timeout": 2.0}, 1.5, False),
+        ({"attempt_timeout": float("inf")}, 9.5, False),
+        ({"attempt_timeout": float("inf")}, 10.5, True),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("trial", [False, True], ids=["closed", "half open"])
+def test_a_call_that_is_cancelled_counts_if_its_address_had_its_time(
+    options: dict[str, float], leave: float, counts: bool, trial: bool
+) -> None:
+    """Also the only address; a shorter one counts for nothing, and gives the trial back."""
+    breaker = retry.Breaker(1, open_for=40, rng=middle)
+    world = World("a never")
+    key = "192.0.2.1:80"
+    if trial:
+        breaker.failure(key, -100.0)
+        assert breaker.state(key, 0.0) == "half-open"
+    run(world, "a", breaker=breaker, leave=leave, timeout=None, **options)
+    after = breaker.state(key, world.now)
+    if counts:
+        assert after == "open"
+    else:
+        assert after == ("half-open" if trial else "closed")
+
+
 def test_a_failed_trial_opens_it_again_for_another_drawn_time() -> None:
     """Between half of ``open_for`` and all of it."""
     waits = []
