@@ -1,4 +1,4 @@
-"""The command line: ``aioconnect check`` and ``aioconnect demo``.
+"""The command line: ``aioconnect check``, ``aioconnect wait`` and ``aioconnect demo``.
 
 Results go to stdout, everything that is said about them to stderr, so that a pipe carries
 results only.  What a name or an address contains is escaped before it reaches a terminal.
@@ -8,6 +8,8 @@ Exit codes:
 ====  ==========================================================
 0     all that was asked for was reached
 1     not all of it was
+124   wait: the time was up
+126   wait: the command cannot be run; 127 if there is none
 2     the command line is wrong, or names no target; nothing was dialled
 74    stdout cannot be written to, or a list not read to its end (``EX_IOERR`` of sysexits.h)
 130   interrupted (128 + SIGINT)
@@ -33,6 +35,7 @@ __all__ = ["main"]
 
 _COMMANDS = {
     "check": "connect to targets, and say which can be reached",
+    "wait": "wait until targets are ready, then run a command",
     "demo": "show good and bad servers on this host, the attempts, and the errors",
 }
 
@@ -108,8 +111,15 @@ def _run(arguments: Sequence[str] | None, console: Console) -> int:
             allow_abbrev=False,
         )
         command.add_arguments(parser)
+        after: Sequence[str] = ()
+        if getattr(command, "TAKES_COMMAND", False) and "--" in words:
+            place = list(words).index("--")
+            words, after = words[:place], words[place + 1 :]
+            if not after:
+                parser.error("a command is missing after --")
         # Intermixed: options may stand between targets, as with the tools that people know.
         given = parser.parse_intermixed_args(words)
+        given.command = after
         console.colour = console.colour and not given.no_color
         return command.run(parser, given, console)
     except SystemExit as done:  # argparse has printed its message, or the help
@@ -137,7 +147,7 @@ def _without_command(name: str, arguments: Sequence[str]) -> NoReturn:
     parser.add_argument("--version", action="version", version=f"aioconnect {__version__}")
     parser.parse_known_args(arguments)
     if not name:
-        parser.error(f"a command is missing: {' or '.join(_COMMANDS)}")
+        parser.error(f"a command is missing: {', '.join(_COMMANDS)}")
     if name.startswith("-"):
         parser.error(f"no option {printable(name)} stands before the command")
     parser.error(_no_command(name))
@@ -153,5 +163,5 @@ def _no_command(name: str) -> str:
     import difflib
 
     near = difflib.get_close_matches(name, _COMMANDS, n=1)
-    meant = f"did you mean {near[0]}?" if near else f"the commands are {' and '.join(_COMMANDS)}"
+    meant = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(_COMMANDS)}"
     return f"{shown!r} is no command: {meant}"

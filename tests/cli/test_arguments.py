@@ -125,9 +125,9 @@ def test_help_fits_a_terminal_and_names_the_exit_codes(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "aioconnect: a command is missing: check or demo"),
+        ([], "aioconnect: a command is missing: check, wait, demo"),
         (["chek", "db:80"], "aioconnect: 'chek' is no command: did you mean check?"),
-        (["ping"], "aioconnect: 'ping' is no command: the commands are check and demo"),
+        (["ping"], "aioconnect: 'ping' is no command: the commands are check, wait, demo"),
         (["db:80"], "aioconnect: 'db:80' is no command: write aioconnect check db:80"),
         (
             ["me:secret@db:80"],
