@@ -14,7 +14,6 @@ from .support.sweep import sample
 
 pytestmark = [
     needs("netns", "unshare", "CPython's tests"),  # some dial addresses that are somebody's
-    pytest.mark.sweep,
     pytest.mark.slow,
     pytest.mark.timeout(900),
 ]
@@ -50,6 +49,7 @@ def outcome(whose: str, module: str) -> dict[str, Any]:
     return said
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("module", sample(MODULES, 2))
 def test_what_holds_on_the_plain_loop_holds_on_ours(module: str) -> None:
     """But for what is otherwise on purpose, which is named here."""

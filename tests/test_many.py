@@ -1742,14 +1742,15 @@ async def test_waiting_for_what_lacks_costs_a_target_nothing_of_its_time(
             return Answer(("127.0.0.1",))
 
     factory = Refusing({server[1]: [errno.EMFILE] * 4})
-    many = aioconnect.connect_many(
-        [("a.test", server[1])],
-        resolver=Slow(),
-        family=socket.AF_INET,
-        socket_factory=factory,
-        target_timeout=0.3,
-    )
-    (result,) = await collect(many)
+    with black_hole() as hole:  # a connect in flight, whose end may free what is lacking
+        many = aioconnect.connect_many(
+            [("a.test", server[1]), hole],
+            resolver=Slow(),
+            family=socket.AF_INET,
+            socket_factory=factory,
+            target_timeout=0.3,
+        )
+        _, result = await collect(many)
     assert asked == 5
     assert result.error is None
     assert result.elapsed >= 0.5
@@ -2443,3 +2444,44 @@ def run_and_cancel(steps: Steps, case: Case, most: int, manner: str) -> bool:
         assert not steps.complaints, steps.complaints
         del task
     return by_itself
+
+
+async def test_what_this_host_lacks_is_the_result_when_a_targets_time_is_up(
+    server: tuple[str, int],
+) -> None:
+    """If nothing of the run can free it; the targets after it need not wait as long again."""
+    loop = asyncio.get_running_loop()
+    await anext(aiter_of_one(server))  # what is made at the first wait is there
+    began = loop.time()
+    with few_descriptors():
+        async with aioconnect.connect_many([server] * 50, target_timeout=0.3) as results:
+            ended = [result async for result in results]
+    assert 0.3 <= loop.time() - began < 10
+    assert [type(result.error) for result in ended] == [aioconnect.TooManyOpenFiles] * 50
+    assert {result.error.stopped for result in ended if result.error} == {"deadline"}
+
+
+async def test_what_the_run_itself_can_free_is_no_loss_of_time(server: tuple[str, int]) -> None:
+    """Results that nobody has taken yet hold it: the rest goes on when they are."""
+    with few_descriptors(4):
+        async with aioconnect.connect_many([server] * 20, target_timeout=0.05) as results:
+            (await anext(results)).unwrap().close()
+            await asyncio.sleep(0.2)
+            errors = [result.error for result in [each async for each in closing_each(results)]]
+    assert errors == [None] * 19
+
+
+async def aiter_of_one(server: tuple[str, int]) -> Any:
+    """Connect once."""
+    async with aioconnect.connect_many([server]) as results:
+        async for result in results:
+            result.unwrap().close()
+            yield result
+
+
+async def closing_each(results: Any) -> Any:
+    """Close each connection as it comes."""
+    async for result in results:
+        if result.socket is not None:
+            result.socket.close()
+        yield result

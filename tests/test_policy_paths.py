@@ -305,6 +305,44 @@ async def supervise(place: Place, options: dict[str, Any]) -> None:
 
 
 @case
+async def supervise_streams(place: Place, options: dict[str, Any]) -> None:
+    dialer = Dialer(timeout=5, **options)
+    async with dialer.supervise_streams("127.0.0.1", place.port) as connections:
+        async for _ in connections:
+            break
+
+
+@case
+async def a_wait_for_all(place: Place, options: dict[str, Any]) -> None:
+    targets = [("127.0.0.1", place.port)] * 2
+    await aioconnect.wait_until_ready(targets, all=True, timeout=5, **options)
+
+
+@case
+async def a_wait_with_a_check(place: Place, options: dict[str, Any]) -> None:
+    check = aioconnect.readiness.stays_open(0.01)
+    await Dialer(**options).wait_until_ready("127.0.0.1", place.port, timeout=5, check=check)
+
+
+@case
+async def addresses_for_another_client(place: Place, options: dict[str, Any]) -> None:
+    dialer = Dialer(resolver=NAMES, **options)
+    for family, kind, proto, _, address in await dialer.resolve_addresses("name.test", place.port):
+        with socket.socket(family, kind, proto) as sock, contextlib.suppress(OSError):
+            sock.connect(address)
+
+
+@case
+async def a_blocking_dialer(place: Place, options: dict[str, Any]) -> None:
+    aioconnect.blocking.Dialer(**options).connect("127.0.0.1", place.port).close()
+
+
+@case
+async def a_blocking_wait(place: Place, options: dict[str, Any]) -> None:
+    aioconnect.blocking.wait_until_ready("127.0.0.1", place.port, timeout=5, **options)
+
+
+@case
 async def blocking(place: Place, options: dict[str, Any]) -> None:
     aioconnect.blocking.connect("127.0.0.1", place.port, timeout=5, **options).close()
 

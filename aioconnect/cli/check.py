@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..chosen import reached
 from ..dialer import Dialer
+from ..events import SlowedDown
 from ..many import connect_many
 from ..targets import parse, parse_all
 from ..text import safe
@@ -30,11 +31,13 @@ from .progress import Progress
 from .report import JsonReport, NoReport, Outcome, TextReport
 from .sources import Sources, shown_file
 from .summary import Summary
+from .tries import Tries
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import AsyncGenerator, Sequence
 
+    from ..events import Event
     from ..many import AnyTarget, ConnectMany
     from ..targets import TargetLike
     from .arguments import Override
@@ -160,6 +163,8 @@ class _Check:
         self._console = console
         self._summary = Summary()
         self._unfinished: dict[int, tuple[Given, bool]] = {}
+        self._slowed = False
+        self._tries = Tries()
 
     def run(self, options: Namespace) -> int | None:
         """Dial everything, and return the exit code; None if there was nothing to dial."""
@@ -195,7 +200,7 @@ class _Check:
                 progress = Progress(self._console, self._summary, self._sources.count())
                 stack.enter_context(progress)
             chosen = connect_options(options)
-            chosen["on_event"] = self._summary.observe
+            chosen["on_event"] = self._observe
             async with (
                 aclosing(self._targets()) as targets,
                 connect_many(
@@ -210,6 +215,16 @@ class _Check:
                 ) as results,
             ):
                 await self._take(results)
+
+    def _observe(self, event: Event) -> None:
+        """Count what is lacking; if nothing can be dialled for it, say so once, meanwhile."""
+        if isinstance(event, SlowedDown) and event.limit == 1 and not self._slowed:
+            self._slowed = True
+            self._console.end_status()
+            said = printable(str(event.error))
+            self._console.remark(f"aioconnect: waiting for what this host lacks: {said}")
+        self._summary.observe(event)
+        self._tries.observe(event)
 
     def _shows_progress(self, options: Namespace) -> bool:
         if options.json or options.quiet or not self._console.takes_status:
@@ -228,7 +243,8 @@ class _Check:
     async def _take(self, results: ConnectMany) -> None:
         """Report each result, and close its socket."""
         async for result in results:
-            outcome = Outcome(*self._unfinished.pop(result.index), result)
+            tries = self._tries.take(_texts(result.target))
+            outcome = Outcome(*self._unfinished.pop(result.index), result, tries)
             if result.error is not None and isinstance(result.target, list):
                 result.error.target = safe(outcome.given.text)  # dialled was what it stands for
             began = monotonic()
@@ -243,6 +259,13 @@ class _Check:
                 # before a time limit is looked at.
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
+
+
+def _texts(target: AnyTarget) -> list[str]:
+    """Return what events call the targets that were dialled."""
+    with suppress(ValueError):
+        return [each.text for each in parse_all(target)]
+    return []
 
 
 def _key(name: str) -> str:

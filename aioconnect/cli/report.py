@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .console import Console
     from .sources import Given
     from .summary import Summary
+    from .tries import Try
 
 __all__ = ["JsonReport", "NoReport", "Outcome", "Report", "TextReport"]
 
@@ -39,6 +40,8 @@ class Outcome(NamedTuple):
     is_target: bool
     """Whether it could be dialled as it was written."""
     result: ConnectResult
+    tries: Sequence[Try] = ()
+    """Its attempts, if it was reached."""
 
     @property
     def name(self) -> str:
@@ -81,7 +84,7 @@ class TextReport:
         error = outcome.result.error
         if error is None:
             word, third = self._console.paint("ok", GREEN) + "  ", format_host(_peer(outcome))
-            rest = _duration(outcome.result.elapsed)
+            rest = _duration(outcome.result.elapsed) + _but(outcome.tries)
         else:
             word, third = self._console.paint("fail", RED), error.code
             rest = str(error).removeprefix(f"cannot connect to {error.target}: ")
@@ -125,6 +128,7 @@ class JsonReport:
             peer = _peer(outcome)
             assert result.socket is not None
             found |= _place(peer, result.socket.family)
+            found["attempts"] = [_tried(each, result.started) for each in outcome.tries]
         else:
             found["error"] = {
                 "type": error.code,
@@ -178,6 +182,27 @@ def _attempt(attempt: AttemptFailed, started: float) -> dict[str, Any]:
         "end_ms": _ms(attempt.ended - started),
         "error": {"type": attempt.error.code, "errno": attempt.errno},
     }
+
+
+def _tried(tried: Try, started: float) -> dict[str, Any]:
+    return {
+        **_place(tried.address, tried.family),
+        "stage": "connect",
+        "start_ms": _ms(tried.started - started),
+        "end_ms": _ms(tried.ended - started),
+        "error": {"type": tried.error, "errno": tried.errno} if tried.error else None,
+    }
+
+
+def _but(tries: Sequence[Try]) -> str:
+    """Say what was wrong with other addresses of a target that was reached."""
+    missed = {tried.address: tried.error for tried in tries if tried.error}
+    if not missed:
+        return ""
+    kinds = set(missed.values())
+    silent = kinds <= {"no_answer", "timed_out"}
+    why = "did not answer" if silent else f"failed ({', '.join(sorted(kinds))})"
+    return f", but {len(missed)} of {len({tried.address for tried in tries})} addresses {why}"
 
 
 def _ms(seconds: float) -> float:

@@ -117,6 +117,7 @@ class Room:
         self._runnable: list[tuple[int, Any]] = []  # who waits for room
         # What is lacking: until when, and how long that was; "" is lacking for all hosts.
         self._shortages: dict[str, tuple[float, float]] = {}
+        self._lacks_since = inf
         self._grow_at = 0.0
         self._resume = inf
 
@@ -198,6 +199,8 @@ class Room:
     def ended(self, entry: Waiting, *, lacked: bool = False) -> None:
         """Record that an entry is in flight no longer."""
         self._flying -= 1
+        if not lacked:
+            self._lacks_since = inf
         if self._shortages and not lacked:
             self._shortage_over("")
             self._shortage_over(entry.host)
@@ -260,6 +263,27 @@ class Room:
             self.size = max(1, min(self.size, self._flying + sockets))
             self._grow_at = now + GROW_EVERY
         self._delay(entry, until)
+
+    def lasts(self, now: float, sockets: int, patience: float) -> bool:
+        """Tell whether something lacks for longer than a target has, and nothing of ours has it.
+
+        Then it is the result of the target that asks, and those that wait try again at once: they
+        would only wait to learn the same.
+
+        Args:
+            now: the instant.
+            sockets: how many sockets wait to be taken.
+            patience: seconds that a target has.
+        """
+        if self._flying or sockets:
+            self._lacks_since = inf
+            return False
+        self._lacks_since = min(self._lacks_since, now)
+        if now - self._lacks_since < patience:
+            return False
+        for host in [*self._shortages]:
+            self._shortage_over(host)
+        return True
 
     def evicted(self, entry: Waiting, host: str, turn: int) -> None:
         """Let an entry wait whose socket was given up for the one whose turn it is."""

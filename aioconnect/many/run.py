@@ -265,9 +265,12 @@ class ConnectMany:
         if now >= self._deadline:
             self._give_up(entry, now)
             return
+        sockets = sum([result.socket is not None for result in self._order.results()])
+        if self._deadline == inf and self._room.lasts(now, sockets, self._dialer.timeout):
+            self._give_up(entry, now)
+            return
         everywhere = any(isinstance(failed.error, EVERYWHERE) for failed in lack.attempts)
         host = "" if everywhere else entry.host
-        sockets = sum([result.socket is not None for result in self._order.results()])
         self._room.lacks(entry, host, now, sockets)
         if entry.index == self._order.turn and not self._order.done:
             self._evict(host, lack)

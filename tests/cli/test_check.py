@@ -437,3 +437,23 @@ def test_ctrl_c_on_a_terminal_ends_it_on_a_line_of_its_own(server: str, silent: 
         assert terminal.end() == 130
     *_, summary = screen(terminal.output)
     assert summary.startswith("1 reached, 0 failed, ")
+
+
+def test_an_address_that_did_not_answer_is_seen_without_asking(server: str) -> None:
+    """A target that was reached may be half broken."""
+    port = int(server.rpartition(":")[2])
+    done = run("check", "--resolve", f"db.test:{port}:127.0.0.9,127.0.0.1", f"db.test:{port}")
+    assert done.returncode == 0
+    assert done.stdout.endswith("ms, but 1 of 2 addresses failed (connection_refused)\n")
+
+
+def test_the_attempts_are_in_the_json_of_what_was_reached_too(server: str) -> None:
+    """Each with its instants, and what was wrong, if anything was."""
+    port = int(server.rpartition(":")[2])
+    names = f"db.test:{port}:127.0.0.9,127.0.0.1"
+    done = run("check", "--json", "--resolve", names, f"db.test:{port}")
+    (found,) = map(json.loads, done.stdout.splitlines())
+    failed, won = found["attempts"]
+    assert (failed["address"], failed["error"]["type"]) == ("127.0.0.9", "connection_refused")
+    assert (won["address"], won["error"]) == ("127.0.0.1", None)
+    assert 0 <= failed["start_ms"] <= failed["end_ms"] <= won["start_ms"] <= won["end_ms"]

@@ -663,3 +663,14 @@ def len_of_pipe(fd: int) -> int:
     """Return how many bytes may be read."""
     (count,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))
     return int(count)
+
+
+def test_what_this_host_lacks_is_the_result_when_a_targets_time_is_up() -> None:
+    """Nothing of the command can free it; what it waits for is said meanwhile."""
+    command = [*COMMAND, "check", "-t", "500ms", "127.0.0.1:9", "127.0.0.1:10"]
+    done = children.run(["sh", "-c", 'ulimit -n 6; exec "$@"', "sh", *command], timeout=60)
+    assert done.returncode == 1
+    assert done.stdout.count("too_many_open_sockets") == 2
+    first = done.stderr.splitlines()[0]
+    assert first.startswith("aioconnect: waiting for what this host lacks: ")
+    assert "no descriptor left" in first
