@@ -18,6 +18,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .causes import not_a_target
+from .international import (
+    MOST_BYTES,
+    MOST_CHARACTERS,
+    NO_JOINERS,
+    name_key,
+    shown_host,
+    to_ascii,
+)
 from .text import safe
 
 if TYPE_CHECKING:
@@ -30,7 +38,6 @@ __all__ = [
     "Target",
     "TargetLike",
     "endpoint",
-    "name_key",
     "parse",
     "parse_all",
     "parse_host",
@@ -61,10 +68,6 @@ _LABELS = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?", re.ASC
 _NUMERIC_LABEL = re.compile(r"(?:[0-9]+|0[xX][0-9A-Fa-f]*)\Z", re.ASCII)
 _SCOPE = re.compile(r"[^\s/%:\[\]\x00-\x1f]{1,15}")
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
-_MAX_NAME = 253
-"""Bytes of a name without its final dot.  A host with more characters is refused before a codec
-sees it, whose time may grow with the square of the length."""
-
 _NAMED = 8
 """How many targets of a list a text names."""
 
@@ -218,12 +221,12 @@ def _parse_once(text: str) -> Target:
         raise not_a_target(_without_port(text))
     if host.startswith("["):
         if not host.endswith("]"):
-            raise not_a_target(f"{_shown(text)}: brackets must close before the port")
+            raise not_a_target(f"{shown_host(text)}: brackets must close before the port")
         host = host[1:-1]
         if ":" not in host:
-            raise not_a_target(f"{_shown(text)}: only an IPv6 address stands in brackets")
+            raise not_a_target(f"{shown_host(text)}: only an IPv6 address stands in brackets")
     elif ":" in host:
-        raise not_a_target(f"{_shown(text)} is ambiguous: write [IPv6 address]:port")
+        raise not_a_target(f"{shown_host(text)} is ambiguous: write [IPv6 address]:port")
     return parse_host(host, int(digits))
 
 
@@ -241,7 +244,7 @@ def _no_port(value: object) -> str:
 
 def _without_port(text: str) -> str:
     """Say what is wrong with a text that does not end with a port."""
-    shown = _shown(text)
+    shown = shown_host(text)
     words = text.split()
     if _is_path(text):
         return f"{shown} is a path: write unix:{safe(text)}"
@@ -316,17 +319,17 @@ def _parse_ipv6(host: str, port: int) -> Target:
         if zone.isascii() and zone.isdecimal():
             scope = int(zone) if len(zone) <= 10 else 2**32
             if scope >= 2**32:
-                raise not_a_target(f"{_shown(host)}: the scope id is out of range")
+                raise not_a_target(f"{shown_host(host)}: the scope id is out of range")
         elif _SCOPE.fullmatch(zone) and zone.isprintable():
             scope = zone
         else:
-            raise not_a_target(f"{_shown(host)}: no interface can have that name")
+            raise not_a_target(f"{shown_host(host)}: no interface can have that name")
     return Target(f"[{safe(host)}]:{port}", host, port, _AF_INET6, (bare, port, 0, scope))
 
 
 def _not_ipv6(host: str) -> str:
     """Say what a host is that has a colon, and is no IPv6 address; it was given beside a port."""
-    shown = _shown(host)
+    shown = shown_host(host)
     if "://" in host:
         return "a target is a host and a port, not a URL"
     before, _, digits = host.rpartition(":")
@@ -343,120 +346,30 @@ def _check_name(host: str) -> str:
         raise not_a_target("an empty host")
     _refuse_user_information(host)
     if len(host) > MOST_CHARACTERS:  # what a stranger gives may have megabytes
-        raise not_a_target(f"{_shown(host)}: a name has at most {_MAX_NAME} bytes")
+        raise not_a_target(f"{shown_host(host)}: a name has at most {MOST_BYTES} bytes")
     # UTS 46 allows a joiner where a script needs it.
-    plain = host if host.isascii() else host.translate(_NO_JOINERS)
+    plain = host if host.isascii() else host.translate(NO_JOINERS)
     if not plain.isprintable() or " " in host:
-        raise not_a_target(f"{_shown(host)}: a control character or a space in a host")
-    if not host.isascii() and len(host) <= _MAX_NAME:
-        host = _to_ascii(host)
-    if len(host.rstrip(".")) > _MAX_NAME:
-        raise not_a_target(f"{_shown(host)}: a name has at most {_MAX_NAME} bytes")
+        raise not_a_target(f"{shown_host(host)}: a control character or a space in a host")
+    if not host.isascii() and len(host) <= MOST_BYTES:
+        host = to_ascii(host)
+    if len(host.rstrip(".")) > MOST_BYTES:
+        raise not_a_target(f"{shown_host(host)}: a name has at most {MOST_BYTES} bytes")
     if not _LABELS.fullmatch(host):
         if _is_path(host):
-            raise not_a_target(f"{_shown(host)} is a path: write unix:{safe(host)}, without a port")
+            raise not_a_target(
+                f"{shown_host(host)} is a path: write unix:{safe(host)}, without a port"
+            )
         if host.startswith("["):
-            raise not_a_target(f"{_shown(host)}: brackets belong to host:port, around IPv6")
+            raise not_a_target(f"{shown_host(host)}: brackets belong to host:port, around IPv6")
         if any(len(label) > 63 for label in host.split(".")):
-            raise not_a_target(f"{_shown(host)}: a label of a name has at most 63 bytes")
-        raise not_a_target(f"{_shown(host)} is not a host name")
+            raise not_a_target(f"{shown_host(host)}: a label of a name has at most 63 bytes")
+        raise not_a_target(f"{shown_host(host)} is not a host name")
     if _NUMERIC_LABEL.match(host.rstrip(".").rpartition(".")[2]):
         # No top-level domain is a number: it is an IPv4 address in a spelling that programs
         # read differently (RFC 6943, section 3.1.1).
-        raise not_a_target(f"{_shown(host)}: write an IPv4 address as four decimal numbers")
+        raise not_a_target(f"{shown_host(host)}: write an IPv4 address as four decimal numbers")
     return host
-
-
-# Internationalised names --------------------------------------------------------------------------
-
-MOST_CHARACTERS = 1024
-"""Characters that are looked at: none that says more fits into 253 bytes."""
-
-
-def name_key(name: str) -> str:
-    """Return the one form in which names are compared: ASCII, lower case, no final dot.
-
-    Raises:
-        InvalidTarget: it is no valid internationalised name.
-    """
-    if not name.isascii():
-        name = _to_ascii(name)
-    return name.lower().removesuffix(".")
-
-
-def _to_ascii(host: str) -> str:
-    """Return an internationalised name as browsers send it (UTS 46, non-transitional).
-
-    Symbols are allowed, and of labels in ASCII everything that is allowed without others beside
-    them: an underscore, hyphens in places 3 and 4.
-    """
-    if len(host) > MOST_CHARACTERS:
-        raise not_a_target(f"{_shown(host)}: a name has at most {_MAX_NAME} bytes")
-    try:
-        import idna
-    except ImportError:
-        return _to_ascii_by_codec(host)
-    try:
-        mapped = idna.uts46_remap(host, std3_rules=False, transitional=False)
-        labels = []
-        for label in mapped.split("."):
-            if label.isascii():
-                labels.append(label)
-                continue
-            if len(label) > 63 or label.startswith("xn--"):
-                raise idna.IDNAError("a label is too long, or has a prefix that says ASCII")
-            idna.check_initial_combiner(label)
-            idna.check_bidi(label)
-            for place, character in enumerate(label):
-                if character in _JOINERS and not idna.valid_contextj(label, place):
-                    raise idna.IDNAError("a joiner that joins nothing")
-            labels.append("xn--" + label.encode("punycode").decode("ascii"))
-    except (idna.IDNAError, UnicodeError, ValueError) as exc:
-        said = safe(str(exc))
-        raise not_a_target(
-            f"{_shown(host)} is not a valid internationalised name: {said}"
-        ) from None
-    return ".".join(labels)
-
-
-_JOINERS = "\u200c\u200d"
-_NO_JOINERS = dict.fromkeys(map(ord, _JOINERS))
-
-
-def _to_ascii_by_codec(host: str) -> str:
-    """Return an internationalised name in ASCII without ``idna``, where that is safe.
-
-    The standard codec knows IDNA 2003, to which ``fa\u00df`` is ``fass``: what it takes for
-    another name is refused.
-    """
-    from encodings.idna import ToASCII, ToUnicode
-    from unicodedata import normalize
-
-    from .about import DISTRIBUTION
-
-    labels = []
-    for label in _DOTS.split(host):
-        if label.isascii():
-            labels.append(label)
-            continue
-        try:
-            encoded = ToASCII(label).decode("ascii")
-            same = ToUnicode(encoded) == normalize("NFC", label.lower())
-        except UnicodeError as exc:
-            raise not_a_target(
-                f"{_shown(host)} is not a valid internationalised name ({exc}) without idna: "
-                f"install {DISTRIBUTION}[idna], or give the xn-- form"
-            ) from None
-        if not same:
-            raise not_a_target(
-                f"{_shown(host)} could be taken for another name: install {DISTRIBUTION}[idna], or "
-                "give the xn-- form"
-            )
-        labels.append(encoded)
-    return ".".join(labels)
-
-
-_DOTS = re.compile("[.\u3002\uff0e\uff61]")
 
 
 def _refuse_user_information(text: str) -> None:
@@ -464,8 +377,3 @@ def _refuse_user_information(text: str) -> None:
         raise not_a_target("an abstract Unix socket is written unix:@name")
     if "@" in text:  # not shown: it may hold a password
         raise not_a_target("user information (something before @) does not belong in a target")
-
-
-def _shown(text: str) -> str:
-    # What stands before an @ may be a password.
-    return "the target" if "@" in text else f"'{safe(text)}'"

@@ -103,7 +103,6 @@ def test_a_circle_is_found_wherever_its_imports_stand() -> None:
 LEFT_TOO_LONG = {
     "aioconnect.round.Round",
     "aioconnect.rounds.Rounds",
-    "aioconnect.targets",
 }
 """Files, classes and functions that are longer than the rule today."""
 
@@ -162,12 +161,6 @@ def test_what_is_listed_as_too_long_is(name: str) -> None:
 
 # Names --------------------------------------------------------------------------------------------
 
-LEFT_WITH_TWO_MEANINGS = {
-    "PROMPT": "how soon a query is answered; how soon a thread is",
-    "_FAMILIES": "in two orders and with two kinds of words",
-}
-"""Names of constants, types and classes that stand for two things today."""
-
 TWINS = {"EPILOG", "Dialer"}
 """What each command of the command line, or each side of the library, has under the same name."""
 
@@ -207,13 +200,7 @@ def in_two_minds() -> set[str]:
 
 def test_no_name_stands_for_two_things() -> None:
     """Constants, types and classes, with an underscore or without: a reader knows each at sight."""
-    assert in_two_minds() - LEFT_WITH_TWO_MEANINGS.keys() == set()
-
-
-@pytest.mark.parametrize("name", sorted(LEFT_WITH_TWO_MEANINGS))
-def test_what_is_listed_with_two_meanings_has_them(name: str) -> None:
-    """What has one meaning now leaves the list."""
-    assert name in in_two_minds()
+    assert in_two_minds() == set()
 
 
 def options() -> dict[str, set[str]]:

@@ -12,7 +12,7 @@ Exit codes:
 126   wait: the command cannot be run; 127 if there is none
 2     the command line is wrong, or names no target; nothing was dialled
 74    stdout cannot be written to, or a list not read to its end (``EX_IOERR`` of sysexits.h)
-130   interrupted (128 + SIGINT)
+130   interrupted (the program dies of SIGINT, which shells call 130)
 141   whoever read the output has closed the pipe (128 + SIGPIPE)
 ====  ==========================================================
 """
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn, Protocol, cast
@@ -85,6 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.finish()
     except KeyboardInterrupt:
         console.interrupted()
+        if arguments is None:  # of the signal, so that a shell ends its loop, too
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGINT)
         return 130
     except OutputLost as lost:
         return lost.code
@@ -92,11 +96,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong, and in the next where the help is: usage would bury it."""
+    """Says in one line what is wrong, and where the help is: usage would bury it."""
 
     def error(self, message: str) -> NoReturn:
         """Exit with code 2."""
-        self.exit(2, f"{self.prog}: {message}\n{self.prog} --help says more\n")
+        self.exit(2, f"{self.prog}: {message} (--help says more)\n")
 
 
 def _run(arguments: Sequence[str] | None, console: Console) -> int:

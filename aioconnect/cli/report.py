@@ -25,7 +25,7 @@ __all__ = ["JsonReport", "NoReport", "Outcome", "Report", "TextReport"]
 SCHEMA = 1
 """The version of the JSON: new keys may come without a change, what is there stays as it is."""
 
-_FAMILIES = {
+_FAMILY_NAMES = {
     int(socket.AF_INET): "ipv4",
     int(socket.AF_INET6): "ipv6",
     int(socket.AF_UNIX): "unix",
@@ -170,7 +170,7 @@ def _place(address: Any, family: int) -> dict[str, Any]:
     if isinstance(address, tuple):
         place["port"] = address[1]
     if family:
-        place["family"] = _FAMILIES.get(family, str(int(family)))
+        place["family"] = _FAMILY_NAMES.get(family, str(int(family)))
     return place
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Timeline"]
 
-_FAMILIES = {int(socket.AF_INET): "A", int(socket.AF_INET6): "AAAA"}
+_RECORDS = {int(socket.AF_INET): "A", int(socket.AF_INET6): "AAAA"}
 _NOT_ENDED = ""
 
 
@@ -88,7 +88,7 @@ class Timeline:
         elif isinstance(event, LookupFailed):
             self._end_lookup(event, event.error.code, RED)
         elif isinstance(event, LookupStarted):
-            record = _FAMILIES.get(event.family, "")
+            record = _RECORDS.get(event.family, "")
             self._begin((event.name, event.family), event.at, f"{safe(event.name)} {record}")
         elif isinstance(event, RetryScheduled):
             pause = _Row(event.at, "")

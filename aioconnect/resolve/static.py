@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
-from ..targets import name_key
+from ..international import name_key
 from . import base
 from .answers import EAI_NODATA, FAMILIES, Answer, checked, is_zone_text, not_resolved
 from .base import only_answer

@@ -12,8 +12,8 @@ and it cannot be interrupted.  So it runs in threads.  Not in the loop's default
 Here the same question asked by many is one look-up, and a look-up whose last asker has left
 before its turn is never made.  Threads are made when needed and end when idle.
 
-**Names that hang don't keep good ones out.**  A look-up that has run for ``PROMPT`` seconds hangs,
-and no longer counts against the number of threads; up to ``MOST_HUNG`` may.
+**Names that hang don't keep good ones out.**  A look-up that has run for ``HANGS_AFTER`` seconds
+hangs, and no longer counts against the number of threads; up to ``MOST_HUNG`` may.
 
 Nothing here needs a loop: the blocking driver uses it too.
 
@@ -56,7 +56,7 @@ logger = logging.getLogger("aioconnect.resolve")
 THREADS = 2 * min(16, (os.cpu_count() or 1) + 4)
 """Threads that don't hang: twice as many as a default executor has; at most 32."""
 
-PROMPT = 1.0
+HANGS_AFTER = 1.0
 MOST_HUNG = 256
 IDLE = 5.0
 
@@ -78,7 +78,7 @@ class Lookups:
         self,
         threads: int = THREADS,
         *,
-        prompt: float = PROMPT,
+        prompt: float = HANGS_AFTER,
         most_hung: int = MOST_HUNG,
         idle: float = IDLE,
     ) -> None:

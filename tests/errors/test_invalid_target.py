@@ -6,12 +6,15 @@ import asyncio
 import copy
 import pickle
 import socket
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import aioconnect
 from aioconnect import Dialer, Help, InvalidTarget, blocking, targets
+
+from ..support.sweep import sample
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -111,8 +114,8 @@ def check(error: Any) -> None:
         assert (type(again), str(again), again.code) == (type(error), str(error), error.code)
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.sweep
+@pytest.mark.parametrize(("function", "kind"), sample(product(FUNCTIONS, BAD), 80))
 async def test_every_function_refuses_it_at_once(function: str, kind: str) -> None:
     """Nothing is looked up, asked, dialled or told of."""
     target = BAD[kind]

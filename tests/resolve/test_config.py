@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from itertools import product
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from aioconnect.resolve import config
 from aioconnect.resolve.config import DNS, HOSTS, SYSTEM, full_names, patience
 
 from ..support.needs import needs
+from ..support.sweep import sample
 from . import resolv_confs
 from .lab import Lab
 
@@ -265,8 +267,17 @@ def test_whether_every_line_of_the_hosts_file_counts(text: str, every: bool) -> 
 
 
 @needs("mount namespace", "veth")
-@pytest.mark.parametrize("environment", [{}, {"RESOLV_MULTI": "on"}, {"RESOLV_MULTI": "off"}])
-@pytest.mark.parametrize("text", ["", "multi on\n", "\tMULTI\tON\n", "multi on # yes\n"])
+@pytest.mark.sweep
+@pytest.mark.parametrize(
+    ("text", "environment"),
+    sample(
+        product(
+            ["", "multi on\n", "\tMULTI\tON\n", "multi on # yes\n"],
+            [{}, {"RESOLV_MULTI": "on"}, {"RESOLV_MULTI": "off"}],
+        ),
+        5,
+    ),
+)
 def test_host_conf_is_read_as_glibc_reads_it(text: str, environment: dict[str, str]) -> None:
     """In a program of its own: libc reads it once."""
     program = (
