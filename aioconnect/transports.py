@@ -19,6 +19,9 @@ OWN_METHOD = "_aioconnect_own_create_connection"
 TURNS = 2
 """Turns of the loop in which a transport that has a socket closes it after a shutdown."""
 
+_UNKNOWN = -1
+"""An inode that could not be asked for."""
+
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -40,14 +43,16 @@ def end_connection(
         sock: the socket.
         reset: whatever the peer still sends is answered by a reset.
     """
-    inode = _inode(sock)
-    if not inode:
-        return
-    with contextlib.suppress(OSError):
-        if reset:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        sock.shutdown(socket.SHUT_RDWR)
-    loop.call_soon(_close, loop, sock, inode, TURNS)
+    inode = _UNKNOWN
+    try:
+        inode = _inode_unless_closed(sock)
+        if inode:
+            with contextlib.suppress(OSError):
+                if reset:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                sock.shutdown(socket.SHUT_RDWR)
+    finally:  # whatever is raised in there, somebody closes it
+        loop.call_soon(_close, loop, sock, inode, TURNS)
 
 
 def has_transport(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bool:
@@ -63,14 +68,14 @@ def _close(loop: asyncio.AbstractEventLoop, sock: socket.socket, inode: int, tur
     if turns:
         loop.call_soon(_close, loop, sock, inode, turns - 1)
         return
-    now = _inode(sock)
-    if now and now != inode:
+    now = _inode_unless_closed(sock)
+    if now and inode not in (now, _UNKNOWN):
         sock.detach()  # the number was closed, and is another's
     elif now and not has_transport(loop, sock):
         sock.close()
 
 
-def _inode(sock: socket.socket) -> int:
+def _inode_unless_closed(sock: socket.socket) -> int:
     """Return the inode of a socket; 0 if it is closed.
 
     libuv closes the number, and (uvloop 0.23, a handshake that fails at once) forgets to tell the
