@@ -204,12 +204,14 @@ async def test_a_unix_socket_by_httpcore(tmp_path: Any) -> None:
         writer.close()
 
     server = await asyncio.start_unix_server(serve, path)
-    async with httpcore.AsyncConnectionPool(
-        network_backend=DialerBackend(Dialer()), uds=path
-    ) as pool:
-        assert (await pool.request("GET", "http://localhost/")).content == b"ok"
-    for _ in range(3 * GRACE):
-        await asyncio.sleep(0)
-    server.close()
-    for _ in range(GRACE):
-        await asyncio.sleep(0)
+    try:
+        async with httpcore.AsyncConnectionPool(
+            network_backend=DialerBackend(Dialer()), uds=path
+        ) as pool:
+            assert (await pool.request("GET", "http://localhost/")).content == b"ok"
+        for _ in range(3 * GRACE):
+            await asyncio.sleep(0)
+    finally:
+        server.close()
+        for _ in range(GRACE):
+            await asyncio.sleep(0)
