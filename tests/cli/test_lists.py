@@ -297,7 +297,9 @@ def test_a_list_without_a_target_is_not_a_success(words: list[str]) -> None:
     """Whatever should have written it has failed, and nobody must take that for good news."""
     done = run("check", *words, stdin="# nothing\n\n")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("aioconnect check: no target in what was given\n")
+    assert done.stderr.startswith(
+        "aioconnect check: no target in what was given (--help says more)\n"
+    )
 
 
 def test_standard_input_that_is_closed_is_no_list(server: str) -> None:

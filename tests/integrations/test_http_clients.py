@@ -7,20 +7,18 @@ import contextlib
 import socket
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
+import httpcore
 import pytest
 
 from aioconnect import AddressPolicy, Dialer, events, retry
+from aioconnect.integrations.aiohttp import DialerConnector, DialerResolver
+from aioconnect.integrations.httpcore import DialerBackend
 from aioconnect.resolve import StaticResolver
 
 from ..support.certificates import TLS
 from ..support.loops import GRACE
 from ..support.servers import black_hole, refusing
-
-aiohttp = pytest.importorskip("aiohttp")
-httpcore = pytest.importorskip("httpcore")
-
-from aioconnect.integrations.aiohttp import DialerConnector, DialerResolver  # noqa: E402
-from aioconnect.integrations.httpcore import DialerBackend  # noqa: E402
 
 if TYPE_CHECKING:
     import ssl

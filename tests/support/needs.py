@@ -89,7 +89,7 @@ TOOLS = {
 }
 """Commands, and the Debian packages that have them."""
 
-PACKAGES = {"aiohttp", "build", "httpcore", "mypy", "stamina", "tenacity"}
+PACKAGES = {"build", "mypy", "stamina", "tenacity"}
 """Python packages that tests are about; the harnesses import the others."""
 
 
