@@ -117,6 +117,7 @@ class Queries:
         self._latest: dict[tuple[str, int], _Query] = {}  # that others may join
         self._channels: dict[int, _Channel] = {}
         close_with_loop(self)
+        renew_in_child(self)
 
     async def outcomes(
         self, name: str, families: Sequence[int], settings: Settings
@@ -164,6 +165,16 @@ class Queries:
         self._latest.clear()
 
     __del__ = close
+
+    def renew(self) -> None:
+        """Touch nothing from here on: what a forked child does.
+
+        The thread that answers stayed with the parent.  The lock of c-ares that it may have held
+        is held here for ever, by nobody: even to end a query would wait for it.
+        """
+        self.closed = True
+        for channel in self._channels.values():
+            channel.queued.clear()
 
     def _join(self, name: str, family: int, settings: Settings) -> _Query:
         query = self._latest.get((name.lower(), family))

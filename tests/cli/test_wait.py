@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -86,20 +87,24 @@ def test_a_server_that_starts_late_is_waited_for(tmp_path: Path) -> None:
     path = str(tmp_path / "late.sock")
     servers: list[socket.socket] = []
 
-    def come_up() -> None:
+    def come_up(other: socket.socket) -> None:
+        other.settimeout(30)
+        other.accept()[0].close()  # it has begun: both are dialled at the same time
+        time.sleep(0.5)
         server = socket.socket(socket.AF_UNIX)
         server.bind(path)
         server.listen()
         servers.append(server)
 
-    timer = threading.Timer(0.7, come_up)
-    timer.start()
-    try:
-        done = run("wait", f"unix:{path}", "-t", "30s")
-    finally:
-        timer.join()
-        for server in servers:
-            server.close()
+    with listen() as other:
+        starting = threading.Thread(target=come_up, args=(other,))
+        starting.start()
+        try:
+            done = run("wait", at(other.getsockname()), f"unix:{path}", "-t", "30s")
+        finally:
+            starting.join()
+            for server in servers:
+                server.close()
     assert done.returncode == 0
     assert "path not found" in done.stdout
     assert "> ready after" in done.stdout

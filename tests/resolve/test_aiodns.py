@@ -241,6 +241,45 @@ def test_a_forked_child_makes_its_own(server: Server) -> None:
     assert server.times("slow4.fault.test") == 1, "the child did not take it from the parent"
 
 
+FORK_AMID_ANSWERS = """
+import asyncio, os, signal, sys, time
+from aioconnect.resolve import AiodnsResolver
+resolver = AiodnsResolver([sys.argv[1]])
+
+async def main():
+    for number in range(40):
+        names = [f"both.n{number}x{one}.fault.test" for one in range(30)]
+        tasks = [asyncio.create_task(resolver.lookup(name, 2)) for name in names]
+        await tasks[0]  # the thread of c-ares is in the middle of the others, and holds its lock
+        child = os.fork()
+        if child == 0:
+            for task in tasks:
+                task.cancel()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            os._exit(0)
+        deadline = time.monotonic() + 5
+        while not os.waitpid(child, os.WNOHANG)[0]:
+            if time.monotonic() > deadline:
+                os.kill(child, signal.SIGKILL)
+                sys.exit("the child waits for a lock that nobody holds")
+            time.sleep(0.001)
+        await asyncio.gather(*tasks)
+
+asyncio.run(main())
+"""
+
+
+def test_a_child_forked_amid_answers_leaves_the_parents_queries_alone(server: Server) -> None:
+    """To end one of them would wait for a lock of a thread that the child doesn't have."""
+    done = children.run(
+        [sys.executable, "-W", "ignore", "-c", FORK_AMID_ANSWERS, server.text],
+        cwd=ROOT,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # Cancellation -------------------------------------------------------------------------------------
 
 
