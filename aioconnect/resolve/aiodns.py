@@ -25,10 +25,11 @@ from typing import TYPE_CHECKING
 from ..errors import ConnectError
 from . import base
 from .answers import EAI_NODATA, Answer, check_name, checked, failure, not_resolved
+from .cares import FIRST_TRY, Settings
 from .config import DNS, HOSTS, NOT_FOUND, SYSTEM, UNAVAILABLE, Step, patience, resolv_conf, steps
 from .known import HOSTS_FILE, peek_hosts
 from .per_loop import PerLoop, mailbox_of, settle
-from .queries import FIRST_TRY, Queries, Settings
+from .queries import Queries
 from .search import ANSWERED, Search, Status, has_answer
 from .system import default
 from .threads import SHARED, check_descriptors

@@ -30,39 +30,62 @@ Sources: aiodns 4; c-ares 1.34: ares_query_dnsrec(3), ares_set_servers_csv(3), a
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
-import threading
 import weakref
 from collections import OrderedDict
-from contextlib import suppress
 from functools import partial
-from importlib import import_module
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ..about import DISTRIBUTION
 from .answers import again, failure, not_resolved
+from .cares import ares, close_resolver, make_resolver
 from .per_loop import Mailbox, close_with_loop, mailbox_of, renew_in_child, settle
 from .search import Status, read
-from .threads import check_descriptors
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future, TimerHandle
     from collections.abc import AsyncGenerator, Sequence
 
     from .answers import Answer
+    from .cares import Settings
 
-__all__ = ["Queries", "Settings"]
+__all__ = ["Queries"]
 
-try:
-    aiodns: Any = import_module("aiodns")
-    pycares: Any = import_module("pycares")
-    ares: Any = import_module("pycares.errno")
-except ImportError as exc:
-    raise ImportError(f"aiodns is missing: install {DISTRIBUTION}[aiodns]") from exc
+IN_FLIGHT`` queries wait for a prompt answer at a time: more
+  answers at once would overflow the socket's receive buffer and be repeated after seconds.  One
+  that is not answered within ``PROMPT`` seconds no longer counts, so a dead zone holds up nobody.
+- **Leaving.**  The same question asked by many is one query.  c-ares can end only all queries of
+  a channel: it is told to when nobody waits for any.
+- **Closing.**  A closed ``DNSResolver`` keeps four descriptors and a thread for a second: there
+  is never one per name or call.
 
-TRIES = 8
+Sources: aiodns 4; c-ares 1.34: ares_query_dnsrec(3), ares_set_servers_csv(3), ares_cancel(3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import weakref
+from collections import OrderedDict
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from .answers import again, failure, not_resolved
+from .cares import ares, close_resolver, make_resolver
+from .per_loop import Mailbox, close_with_loop, mailbox_of, renew_in_child, settle
+from .search import Status, read
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Future, TimerHandle
+    from collections.abc import AsyncGenerator, Sequence
+
+    from .answers import Answer
+    from .cares import Settings
+
+__all__ = ["Queries"]
+
 FIRST_TRY = 1.25
 """Seconds after which c-ares asks again.  What is answered later is lost with it."""
 
@@ -73,18 +96,6 @@ UNUSED = "127.255.255.254:9"
 """A server that is added and taken away again, so that c-ares forgets answers."""
 
 _AF_INET6 = int(socket.AF_INET6)
-
-
-class Settings(NamedTuple):
-    """How to ask."""
-
-    servers: tuple[str, ...]
-    first_try: float
-    rotate: bool
-    tcp: bool
-    patience: float
-    generation: int
-    """Of what was forgotten: an older query is not joined."""
 
 
 class _Query:
@@ -273,7 +284,7 @@ class _Channel:
         self._given.clear()
         self._waited.clear()
         if self._resolver is not None:
-            _close(self._resolver)
+            close_resolver(self._resolver)
             self._resolver = None
 
     def _has_room(self) -> bool:
@@ -327,10 +338,10 @@ class _Channel:
         servers = settings.servers
         made_of = (settings.first_try, settings.rotate, settings.tcp)
         if self._resolver is not None and made_of != self._made_of:
-            _close(self._resolver)
+            close_resolver(self._resolver)
             self._resolver = None
         if self._resolver is None:
-            self._resolver = _make(_QuietLoop(loop, self._mailbox), settings)
+            self._resolver = make_resolver(loop, self._mailbox, settings)
             self._made_of = made_of
         elif self._with_cares or not _in_order(self._resolver.nameservers, servers):
             # Not all at once: c-ares would forget which servers failed, and what it asks them.
@@ -385,77 +396,3 @@ _STATUS_OF = {
     )
     for name in names.split()
 }
-
-
-# aiodns -------------------------------------------------------------------------------------------
-
-
-class _QuietLoop:
-    """The loop as a ``DNSResolver`` sees it.
-
-    c-ares calls from a thread of its own.  Its answers go through the mailbox, which wakes the
-    loop once for many, and says nothing if it was closed.
-    """
-
-    def __init__(self, loop: AbstractEventLoop, mailbox: Mailbox) -> None:
-        self._loop = weakref.ref(loop)
-        self.call_soon_threadsafe = mailbox.put
-
-    def __getattr__(self, name: str) -> Any:
-        loop = self._loop()
-        if loop is None or (loop.is_closed() and name.startswith("remove_")):
-            return _nothing  # the loop's descriptors and timers are gone with it
-        return getattr(loop, name)
-
-
-def _nothing(*_: object) -> None:
-    pass
-
-
-def _make(loop: _QuietLoop, settings: Settings) -> Any:
-    check_descriptors()
-    _making.quiet = True
-    try:
-        return aiodns.DNSResolver(
-            list(settings.servers),
-            loop,
-            timeout=settings.first_try,
-            tries=TRIES,
-            rotate=settings.rotate,
-            flags=pycares.ARES_FLAG_USEVC | pycares.ARES_FLAG_EDNS if settings.tcp else None,
-        )
-    except pycares.AresError as exc:
-        check_descriptors()
-        raise socket.gaierror(socket.EAI_MEMORY, str(exc)) from None
-    finally:
-        _making.quiet = False
-
-
-def _close(resolver: Any) -> None:
-    with suppress(StopIteration):  # it awaits nothing
-        resolver.close().send(None)
-
-
-_making = threading.local()
-
-
-def _is_loud(_: logging.LogRecord) -> bool:
-    # Without a free inotify instance aiodns warns, and works all the same.
-    return not getattr(_making, "quiet", False)
-
-
-logging.getLogger("aiodns").addFilter(_is_loud)
-
-
-class _ShutdownThread:
-    """The thread by which pycares destroys channels: a forked child must start its own."""
-
-    def renew(self) -> None:
-        # It has no public name (pycares#239).
-        former = getattr(pycares, "_shutdown_manager", None)
-        if former is not None:
-            pycares._shutdown_manager = type(former)()
-
-
-_shutdown_thread = _ShutdownThread()
-renew_in_child(_shutdown_thread)
