@@ -51,44 +51,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Queries"]
 
-IN_FLIGHT`` queries wait for a prompt answer at a time: more
-  answers at once would overflow the socket's receive buffer and be repeated after seconds.  One
-  that is not answered within ``PROMPT`` seconds no longer counts, so a dead zone holds up nobody.
-- **Leaving.**  The same question asked by many is one query.  c-ares can end only all queries of
-  a channel: it is told to when nobody waits for any.
-- **Closing.**  A closed ``DNSResolver`` keeps four descriptors and a thread for a second: there
-  is never one per name or call.
-
-Sources: aiodns 4; c-ares 1.34: ares_query_dnsrec(3), ares_set_servers_csv(3), ares_cancel(3).
-"""
-
-from __future__ import annotations
-
-import asyncio
-import socket
-import weakref
-from collections import OrderedDict
-from functools import partial
-from time import monotonic
-from typing import TYPE_CHECKING, Any
-
-from .answers import again, failure, not_resolved
-from .cares import ares, close_resolver, make_resolver
-from .per_loop import Mailbox, close_with_loop, mailbox_of, renew_in_child, settle
-from .search import Status, read
-
-if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Future, TimerHandle
-    from collections.abc import AsyncGenerator, Sequence
-
-    from .answers import Answer
-    from .cares import Settings
-
-__all__ = ["Queries"]
-
-FIRST_TRY = 1.25
-"""Seconds after which c-ares asks again.  What is answered later is lost with it."""
-
 IN_FLIGHT = 64
 PROMPT = 0.5
 
