@@ -259,7 +259,8 @@ class Dialer(Chosen):
         """Wait until a target accepts connections, as :func:`wait_until_ready` does.
 
         ``timeout`` is for the whole wait, that of the dialer is not used; ``retry`` and
-        ``attempt_timeout`` are the patient ones unless the dialer has its own.
+        ``attempt_timeout`` are the patient ones unless the dialer has its own.  A policy of its own
+        is asked about all that waiting may help, a name that does not exist yet among it.
         """
         return _wait(patient(self.replace(timeout=timeout)), target, port, check, all)
 

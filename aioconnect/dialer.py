@@ -149,7 +149,8 @@ class Dialer(Supervising):
         """Wait until a target accepts connections, as :func:`aioconnect.wait_until_ready` does.
 
         ``timeout`` is for the whole wait, that of the dialer is not used; ``retry`` and
-        ``attempt_timeout`` are the patient ones unless the dialer has its own.
+        ``attempt_timeout`` are the patient ones unless the dialer has its own.  A policy of its own
+        is asked about all that waiting may help, a name that does not exist yet among it.
         """
         from .patience import patient
         from .ready import wait_with

@@ -26,14 +26,24 @@ class Patience(retry.Policy):
     A name that does not exist yet, a permission that is not set yet and a local address that is
     not there yet look the same as wrong ones, for which no other policy tries again; the time
     limit tells them apart.
+
+    Args:
+        policy: asked about each of them; None goes on after a tenth of a second at first, a second
+            later, and looks once more at the end.
     """
 
-    __slots__ = ()
+    __slots__ = ("policy",)
+    policy: retry.Policy | None
+
+    def __init__(self, policy: retry.Policy | None = None) -> None:
+        self._set(policy=policy)
 
     def __call__(self, ctx: retry.Context, /) -> retry.Retry | retry.Stop:
-        """Go on after a tenth of a second at first, a second later, and look once at the end."""
+        """Answer as the policy does, where waiting may help."""
         if not self.names(ctx.error):
             return retry.Stop("permanent")
+        if self.policy is not None:
+            return self.policy(ctx)
         pause = _PACE(ctx)
         left = ctx.deadline - LAST_LOOK - ctx.now
         if isinstance(pause, retry.Retry) and 0 < left < pause.delay:
@@ -42,16 +52,17 @@ class Patience(retry.Policy):
 
     def names(self, error: errors.ConnectError) -> bool:
         """Whether what failed may come by itself, at one address or name at least."""
-        return any(_may_come(attempt.error) for attempt in error.attempts) or _may_come(error)
+        own = self.policy is not None and self.policy.names(error)
+        return own or any(_may_come(each.error) for each in error.attempts) or _may_come(error)
 
     def __repr__(self) -> str:
-        return "Patience()"
+        return f"Patience({'' if self.policy is None else repr(self.policy)})"
 
 
 def _may_come(error: errors.ConnectError) -> bool:
     if isinstance(error, errors.AccessDenied):
         # The program itself forbids the address, or may not have the option or the local port.
-        return error.stage not in ("policy", "socket", "bind")
+        return not isinstance(error, errors.PolicyDenied) and error.stage not in ("socket", "bind")
     return (
         not retry.hopeless(error)
         # A check, say: what starts says so.
@@ -64,17 +75,22 @@ def _may_come(error: errors.ConnectError) -> bool:
 
 def as_given(options: dict[str, Any]) -> Chosen:
     """Return the options of a wait: patient, but for what was given."""
-    patient: Any = {"retry": Patience(), "attempt_timeout": ATTEMPT_TIMEOUT}
-    return Chosen(**{**patient, **options})
+    others: dict[str, Any] = {"retry": Patience(), "attempt_timeout": ATTEMPT_TIMEOUT}
+    chosen = Chosen(**{**others, **options})
+    if "retry" in options and chosen.retry is not None:
+        return _replaced(chosen, retry=Patience(chosen.retry))
+    return chosen
 
 
 def patient(options: Chosen) -> Chosen:
-    """Return a dialer's options, and patience where it says nothing of retrying and attempts."""
-    changes: dict[str, object] = {}
-    if options.retry is None:
-        changes["retry"] = Patience()
+    """Return a dialer's options for a wait: its policy is asked about all that may come."""
+    changes: dict[str, object] = {"retry": Patience(options.retry)}
     if options.attempt_timeout is None:
         changes["attempt_timeout"] = ATTEMPT_TIMEOUT
+    return _replaced(options, **changes)
+
+
+def _replaced(options: Chosen, **changes: object) -> Chosen:
     changed: Chosen = options.replace(**changes)
     return changed
 

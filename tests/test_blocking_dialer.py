@@ -12,6 +12,7 @@ import pytest
 import aioconnect
 from aioconnect import blocking, retry
 from aioconnect.blocking import Dialer
+from aioconnect.resolve import StaticResolver
 
 from .support.servers import listen, refusing
 
@@ -80,10 +81,14 @@ def test_a_wait_ends_with_the_last_error_when_the_time_is_up(way: Any) -> None:
 
 
 def test_a_dialer_with_a_policy_of_its_own_waits_by_that() -> None:
-    """Patience is for those that say nothing."""
+    """It is asked about what waiting may help, a name that does not exist yet among it."""
     with refusing() as nobody, pytest.raises(aioconnect.ConnectError) as raised:
         Dialer(retry=retry.attempts(1)).wait_until_ready(nobody, timeout=60)
     assert (raised.value.count, raised.value.stopped) == (1, "attempts")
+    unknown = StaticResolver({})
+    with pytest.raises(aioconnect.NameNotResolved) as failed:
+        Dialer(retry=retry.attempts(2), resolver=unknown).wait_until_ready("db.test:5432")
+    assert failed.value.stopped == "attempts"
 
 
 async def test_the_dialer_for_loops_waits_too() -> None:

@@ -134,6 +134,9 @@ def add_output_options(parser: ArgumentParser, *, formats: bool = False) -> None
         others = group.add_mutually_exclusive_group()
         others.add_argument("--json", action="store_true", help="one JSON object a line")
         others.add_argument("-q", "--quiet", action="store_true", help="only the exit code")
+        others.add_argument(
+            "-v", "--verbose", action="store_true", help="each attempt below its target, to scale"
+        )
 
 
 def connect_options(given: Namespace) -> TargetOptions:

@@ -116,7 +116,8 @@ def run(parser: ArgumentParser, given: Namespace, console: Console) -> int:
     elif given.quiet:
         report = NoReport()
     else:
-        report = TextReport(console, given.target, alone=sources.one_word)
+        alone = sources.one_word
+        report = TextReport(console, given.target, alone=alone, verbose=given.verbose)
     with closing(sources):
         check = _Check(sources, meaning, report, console)
         code = check.run(given)

@@ -28,6 +28,10 @@ WINDOW = 10.0
 """Seconds over which the rate is taken, so that it follows what is slow or fast now."""
 
 
+BAR = 20
+"""Columns of the bar."""
+
+
 class Progress:
     """Shows how far the summary has come; use it with ``with``, in a running loop.
 
@@ -76,7 +80,10 @@ def status(done: int, failed: int, rate: float, total: int | None) -> str:
     if total is None or total < done:  # somebody has made the file longer
         return f"{done} done, {failed} failed, {per_second(rate)}"
     said = f"{done} of {total} done, {failed} failed, {per_second(rate)}"
-    return f"{said}, {_duration((total - done) / rate)} left" if rate else said
+    if rate:
+        said = f"{said}, {_duration((total - done) / rate)} left"
+    drawn = "=" * (BAR * done // total if total else 0)
+    return f"{said}  [{drawn:{BAR}}]"  # last, for a narrow terminal
 
 
 def _duration(seconds: float) -> str:

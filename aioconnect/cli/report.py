@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..text import format_host, safe
 from .console import GREEN, RED, printable
+from .scale import race
 from .sources import shown_file
+from .tries import CLOSED, Try
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from .console import Console
     from .sources import Given
     from .summary import Summary
-    from .tries import Try
 
 __all__ = ["JsonReport", "NoReport", "Outcome", "Report", "TextReport"]
 
@@ -41,7 +42,7 @@ class Outcome(NamedTuple):
     """Whether it could be dialled as it was written."""
     result: ConnectResult
     tries: Sequence[Try] = ()
-    """Its attempts, if it was reached."""
+    """Its attempts that began, as far as events told; of one that failed its error has them."""
 
     @property
     def name(self) -> str:
@@ -70,13 +71,18 @@ class TextReport:
         console: where to.
         targets: those that are known beforehand.
         alone: whether there is one target, and no line below or above.
+        verbose: whether its attempts stand below each line.
     """
 
-    def __init__(self, console: Console, targets: Sequence[str], *, alone: bool) -> None:
+    def __init__(
+        self, console: Console, targets: Sequence[str], *, alone: bool, verbose: bool
+    ) -> None:
         self._console = console
+        self._verbose = verbose
         self._target_width = 0
         for target in targets:
             self._widen(safe(target))
+        self._alone = alone
         self._third_width = 0 if alone else len("connection_refused")
 
     def add(self, outcome: Outcome) -> None:
@@ -88,6 +94,8 @@ class TextReport:
         else:
             word, third = self._console.paint("fail", RED), error.code
             rest = str(error).removeprefix(f"cannot connect to {error.target}: ")
+            if not self._alone:  # the summary has it once
+                rest = rest.removesuffix(f": {error.hint}")
             if not outcome.is_target:
                 rest = f"{outcome.name}: {error}"
         target = safe(outcome.given.text)
@@ -95,6 +103,9 @@ class TextReport:
         self._console.result(
             f"{word} {target:{self._target_width}}  {third:{self._third_width}}  {printable(rest)}"
         )
+        if self._verbose:
+            for line in race(_tries(outcome), outcome.result.started, self._console):
+                self._console.result(line)
 
     def end(self, summary: Summary) -> None:
         """Print the summary beside the results, not among them."""
@@ -128,7 +139,9 @@ class JsonReport:
             peer = _peer(outcome)
             assert result.socket is not None
             found |= _place(peer, result.socket.family)
-            found["attempts"] = [_tried(each, result.started) for each in outcome.tries]
+            found["attempts"] = [
+                _tried(each, result.started) for each in outcome.tries if each.error != CLOSED
+            ]
         else:
             found["error"] = {
                 "type": error.code,
@@ -154,6 +167,17 @@ class NoReport:
 
     def end(self, summary: Summary) -> None:
         """Print nothing."""
+
+
+def _tries(outcome: Outcome) -> Sequence[Try]:
+    error = outcome.result.error
+    if error is None:
+        return outcome.tries
+    return [
+        Try(each.address, each.family, each.started, each.ended, each.error.code, each.errno)
+        for each in error.attempts
+        if each.address is not None
+    ]
 
 
 def _peer(outcome: Outcome) -> Any:
@@ -196,7 +220,7 @@ def _tried(tried: Try, started: float) -> dict[str, Any]:
 
 def _but(tries: Sequence[Try]) -> str:
     """Say what was wrong with other addresses of a target that was reached."""
-    missed = {tried.address: tried.error for tried in tries if tried.error}
+    missed = {tried.address: tried.error for tried in tries if tried.error not in ("", CLOSED)}
     if not missed:
         return ""
     kinds = set(missed.values())

@@ -11,7 +11,13 @@ if TYPE_CHECKING:
 
     from ..events import Event
 
-__all__ = ["Tries", "Try"]
+__all__ = ["CLOSED", "NO_ANSWER", "Tries", "Try"]
+
+NO_ANSWER = "no_answer"
+"""Another address was faster, though it began later."""
+
+CLOSED = "closed"
+"""Another address was faster, which had begun before: nothing is wrong with this one."""
 
 
 class Try(NamedTuple):
@@ -22,8 +28,7 @@ class Try(NamedTuple):
     started: float
     ended: float
     error: str
-    """The code of what was wrong; ``no_answer`` if another address was faster, though it began
-    later; empty if nothing was."""
+    """The code of what was wrong, ``NO_ANSWER``, ``CLOSED``; empty if it connected."""
     errno: int | None
 
 
@@ -35,7 +40,7 @@ class Tries:
 
     def __init__(self) -> None:
         self._begun: dict[str, dict[int, float]] = {}
-        self._ended: dict[str, list[Try]] = {}
+        self._ended: dict[str, list[tuple[int, Try]]] = {}
         self._won: dict[str, int] = {}
 
     def observe(self, event: Event) -> None:
@@ -48,18 +53,27 @@ class Tries:
         elif isinstance(event, Connected):
             self._won[event.target] = event.number
             self._end(event, event.at, "", None)
-        elif isinstance(event, AttemptCancelled) and event.number < self._won.get(event.target, 0):
-            self._end(event, event.at, "no_answer", None)
+        elif isinstance(event, AttemptCancelled):
+            self._end(event, event.at, CLOSED, None)
 
     def take(self, targets: Iterable[str]) -> list[Try]:
-        """Return the attempts of targets, in the order of their starts, and forget them."""
-        found: list[Try] = []
+        """Return the attempts of targets, in the order of their starts, and forget them.
+
+        Args:
+            targets: all that one call has dialled, as its events write them.
+        """
+        winner = 0
+        found: list[tuple[int, Try]] = []
         for target in targets:
             self._begun.pop(target, None)
-            self._won.pop(target, None)
+            winner = max(winner, self._won.pop(target, 0))
             found += self._ended.pop(target, ())
-        found.sort(key=_start_of)
-        return found
+        tries = [
+            tried._replace(error=NO_ANSWER) if tried.error == CLOSED and number < winner else tried
+            for number, tried in found
+        ]
+        tries.sort(key=_start_of)
+        return tries
 
     def _end(
         self,
@@ -70,7 +84,7 @@ class Tries:
     ) -> None:
         started = self._begun.get(event.target, {}).get(event.number, ended)
         tried = Try(event.address, event.family, started, ended, error, errno)
-        self._ended.setdefault(event.target, []).append(tried)
+        self._ended.setdefault(event.target, []).append((event.number, tried))
 
 
 def _start_of(tried: Try) -> float:
