@@ -24,7 +24,7 @@ from aioconnect.trio import connect, open_tcp_stream, wait_until_ready
 from .support.servers import black_hole, listen, refusing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Generator
     from pathlib import Path
 
 
@@ -355,7 +355,7 @@ def answering(server: socket.socket, *replies: bytes) -> threading.Thread:
 def test_a_handshake_runs() -> None:
     """A generator that waits to read."""
 
-    def greet(sock: socket.socket, endpoint: Any) -> Iterator[Any]:
+    def greet(sock: socket.socket, endpoint: Any) -> Generator[Any, None, None]:
         yield from send_all(sock, b"hi")
         assert (yield from recv_exactly(sock, 5)) == b"hello"
 
@@ -373,7 +373,7 @@ def test_a_handshake_runs() -> None:
 def test_a_handshake_that_stalls_is_ended_by_the_attempts_limit() -> None:
     """And its socket is closed."""
 
-    def greet(sock: socket.socket, endpoint: Any) -> Iterator[Any]:
+    def greet(sock: socket.socket, endpoint: Any) -> Generator[Any, None, None]:
         yield from recv_exactly(sock, 1)
 
     async def main() -> None:
@@ -441,7 +441,7 @@ def test_a_check_is_part_of_it() -> None:
         with listen() as server, listen() as other:
             threads = [answering(server, b"yes"), answering(other, b"yes")]
 
-            def check(sock: socket.socket, endpoint: Any) -> Iterator[Any]:
+            def check(sock: socket.socket, endpoint: Any) -> Generator[Any, None, None]:
                 yield from send_all(sock, b"ready?")
                 assert (yield from recv_exactly(sock, 3)) == b"yes"
 
