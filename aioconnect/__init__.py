@@ -58,7 +58,7 @@ from .streams import create_connection, open_connection
 from .targets import Endpoint, TargetLike
 
 if TYPE_CHECKING:
-    from . import blocking, many, readiness, resolve, retry, supervise
+    from . import blocking, many, readiness, resolve, retry, supervise, trio
     from .address_policy import AddressPolicy, NamedEndpoint, Verdict
     from .loops import install, loop_factory
     from .many import ConnectMany, ConnectResult, connect_many
@@ -145,10 +145,13 @@ __all__ = [
     "sock_connect",
     "supervise",
     "targets",
+    "trio",
     "wait_until_ready",
 ]
 
-_LAZY_MODULES = frozenset(("blocking", "many", "readiness", "resolve", "retry", "supervise"))
+_LAZY_MODULES = frozenset(
+    ("blocking", "many", "readiness", "resolve", "retry", "supervise", "trio")
+)
 _LAZY_NAMES = {
     "AddressPolicy": "address_policy",
     "Answer": "resolve",

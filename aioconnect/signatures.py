@@ -29,6 +29,9 @@ if TYPE_CHECKING:
         dialer_open_connection,
         open_connection,
         replace,
+        trio_connect,
+        trio_open_tcp_stream,
+        trio_wait_until_ready,
         wait_until_ready,
     )
 
@@ -45,6 +48,9 @@ __all__ = [
     "dialer_open_connection",
     "open_connection",
     "replace",
+    "trio_connect",
+    "trio_open_tcp_stream",
+    "trio_wait_until_ready",
     "wait_until_ready",
 ]
 
@@ -119,13 +125,14 @@ if not TYPE_CHECKING:
     _asyncios = _keywords(KEYWORDS)
 
     connect = blocking_connect = dialer = blocking_dialer = _shows(*_options)
+    trio_connect = trio_open_tcp_stream = connect
     replace = _shows(*_unchanged)
     create_connection = _shows(*_asyncios[:-1], *_options)  # all but `limit`
     open_connection = _shows(*_asyncios, *_options)
     dialer_create_connection = _shows(*_asyncios[:-1], *_unchanged)
     dialer_open_connection = _shows(*_asyncios, *_unchanged)
     connect_many = _shows(*_options[1:])  # all but `timeout`, of which it has its own
-    wait_until_ready = blocking_wait_until_ready = _shows(
+    wait_until_ready = blocking_wait_until_ready = trio_wait_until_ready = _shows(
         *_keywords(OPTIONS[1:], attempt_timeout=5.0, retry=Said("<again until timeout>"))
     )
 

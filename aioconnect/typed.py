@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ssl import SSLContext
     from typing import Any, Generic, TypeAlias, TypeVar
 
+    import trio
+
     from .address_policy import AddressPolicyLike
     from .dialer import Dialer
     from .events import Event
@@ -487,3 +489,92 @@ if TYPE_CHECKING:
     ) -> float: ...
 
     blocking_wait_until_ready = _As(_blocking_wait_until_ready)
+
+    async def _trio_connect(
+        target: TargetLike | Sequence[TargetLike],
+        port: int | None = None,
+        *,
+        timeout: float | None = 30.0,
+        attempt_timeout: float | None = None,
+        retry: PolicyLike | bool | int | None = None,
+        budget: Budget | None = None,
+        breaker: Breaker | None = None,
+        resolver: Resolver | None = None,
+        family: int = 0,
+        type: int = socket.SOCK_STREAM,
+        local_addr: LocalAddress | Iterable[LocalAddress] | None = None,
+        happy_eyeballs_delay: float | None = 0.25,
+        resolution_delay: float = 0.05,
+        max_concurrent: int = 6,
+        interleave: int = 1,
+        max_addresses: int = 32,
+        socket_options: Iterable[SocketOption] | None = (),
+        socket_factory: Callable[[Endpoint], socket.socket] | None = None,
+        address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
+        on_event: Callable[[Event], object] | None = None,
+    ) -> trio.socket.SocketType: ...
+
+    trio_connect = _As(_trio_connect)
+
+    async def _trio_open_tcp_stream(
+        target: TargetLike | Sequence[TargetLike],
+        port: int | None = None,
+        *,
+        timeout: float | None = 30.0,
+        attempt_timeout: float | None = None,
+        retry: PolicyLike | bool | int | None = None,
+        budget: Budget | None = None,
+        breaker: Breaker | None = None,
+        resolver: Resolver | None = None,
+        family: int = 0,
+        type: int = socket.SOCK_STREAM,
+        local_addr: LocalAddress | Iterable[LocalAddress] | None = None,
+        happy_eyeballs_delay: float | None = 0.25,
+        resolution_delay: float = 0.05,
+        max_concurrent: int = 6,
+        interleave: int = 1,
+        max_addresses: int = 32,
+        socket_options: Iterable[SocketOption] | None = (),
+        socket_factory: Callable[[Endpoint], socket.socket] | None = None,
+        address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
+        on_event: Callable[[Event], object] | None = None,
+    ) -> trio.SocketStream: ...
+
+    trio_open_tcp_stream = _As(_trio_open_tcp_stream)
+
+    async def _trio_wait_until_ready(
+        target: TargetLike | Sequence[TargetLike],
+        port: int | None = None,
+        *,
+        timeout: float | None = 60.0,
+        check: Handshake | None = None,
+        all: bool = False,
+        attempt_timeout: float | None = 5.0,
+        retry: PolicyLike | bool | int | None = ...,
+        budget: Budget | None = None,
+        breaker: Breaker | None = None,
+        resolver: Resolver | None = None,
+        family: int = 0,
+        type: int = socket.SOCK_STREAM,
+        local_addr: LocalAddress | Iterable[LocalAddress] | None = None,
+        happy_eyeballs_delay: float | None = 0.25,
+        resolution_delay: float = 0.05,
+        max_concurrent: int = 6,
+        interleave: int = 1,
+        max_addresses: int = 32,
+        socket_options: Iterable[SocketOption] | None = (),
+        socket_factory: Callable[[Endpoint], socket.socket] | None = None,
+        address_policy: AddressPolicyLike | None = None,
+        allowed_names: Iterable[str] | None = None,
+        proxy: ProxyLike | None = None,
+        handshake: Handshake | None = None,
+        on_event: Callable[[Event], object] | None = None,
+    ) -> float: ...
+
+    trio_wait_until_ready = _As(_trio_wait_until_ready)

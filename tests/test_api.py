@@ -55,10 +55,11 @@ PUBLIC = [
     "aioconnect.retry",
     "aioconnect.supervise",
     "aioconnect.targets",
+    "aioconnect.trio",
 ]
 """Where a program imports from."""
 
-OPTIONAL = ("aiodns", "idna", "pycares", "uvloop")
+OPTIONAL = ("aiodns", "idna", "pycares", "trio", "uvloop")
 
 
 def with_all() -> list[str]:
@@ -261,7 +262,7 @@ FLOORS = [
     {"race", "retry", "instants", "spans"},
     {"driver", "attempt", "fresh", "handshake", "stages", "own_socket", "wait", "resolve"},
     {"call", "rounds", "round", "lookups", "late", "log", "permits", "retrying"},
-    {"engine", "poller", "polling", "watchers"},
+    {"engine", "poller", "polling", "trio_driver", "watchers"},
     {"tls", "tls_options", "transports"},
     {
         "blocking",
@@ -275,7 +276,7 @@ FLOORS = [
         "resolving",
         "streams",
     }
-    | {"streams", "supervise", "supervise_streams", "supervising"},
+    | {"streams", "supervise", "supervise_streams", "supervising", "trio"},
     {"cli", "integrations", "loops", "testing"},
 ]
 """Words, decisions, I/O, one call, drivers, transports, dialing, face: a file leans on what is

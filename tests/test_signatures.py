@@ -38,6 +38,9 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], list[str]]] = {
     "wait_until_ready": (aioconnect.wait_until_ready, NAMES[1:]),
     "blocking.wait_until_ready": (aioconnect.blocking.wait_until_ready, NAMES[1:]),
     "blocking.Dialer": (aioconnect.blocking.Dialer, NAMES),
+    "trio.connect": (aioconnect.trio.connect, NAMES),
+    "trio.open_tcp_stream": (aioconnect.trio.open_tcp_stream, NAMES),
+    "trio.wait_until_ready": (aioconnect.trio.wait_until_ready, NAMES[1:]),
 }
 """Each function that takes options, and which it takes; ``timeout`` is the last ones' own."""
 
@@ -48,7 +51,7 @@ def each() -> Any:
 
 def public_functions() -> Iterator[tuple[str, Any]]:
     """Walk over all that can be called, with the methods of the classes."""
-    for home in (aioconnect, aioconnect.blocking):
+    for home in (aioconnect, aioconnect.blocking, aioconnect.trio):
         for name in home.__all__:
             value = getattr(home, name)
             if inspect.isfunction(value):

@@ -41,6 +41,9 @@ PLACES = {
     "connect_many": "many.connect_many",
     "wait_until_ready": "ready.wait_until_ready",
     "blocking_wait_until_ready": "blocking.wait_until_ready",
+    "trio_connect": "trio.connect",
+    "trio_open_tcp_stream": "trio.open_tcp_stream",
+    "trio_wait_until_ready": "trio.wait_until_ready",
 }
 """For each decorator of ``aioconnect.signatures`` the function that it stands above."""
 
@@ -198,6 +201,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable, Sequence
     from ssl import SSLContext
     from typing import Any, Generic, TypeAlias, TypeVar
+
+    import trio
 
     from .address_policy import AddressPolicyLike
     from .dialer import Dialer

@@ -39,6 +39,8 @@ def page() -> str:
         *entries(aioconnect, functions),
         "Without an event loop:",
         *entries(aioconnect.blocking, aioconnect.blocking.__all__, prefix="blocking."),
+        "On trio:",
+        *entries(aioconnect.trio, aioconnect.trio.__all__, prefix="trio."),
         "## Options",
         "Every way of connecting takes these as keywords, and `Dialer` keeps them.",
         table(["option", "type", "default", "meaning"], map(option, OPTIONS)),
