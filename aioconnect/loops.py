@@ -191,7 +191,7 @@ class _Dialing:
         if host is None and port is None:
             raise ValueError("host and port was not specified and no sock specified")
         options = {name: value for name, value in keywords.items() if value is not None}
-        if "flags" in options:
+        if isinstance(options.get("flags"), int):
             options["flags"] &= ~_DROPPED
         if local_addr is not None:
             options["local_addr"] = await self._local(local_addr, options.get("family", 0))
