@@ -27,14 +27,13 @@ __all__ = ["TrioDriver"]
 class TrioDriver:
     """The driver of one call in a trio program."""
 
-    __slots__ = ("_broken", "_open", "_watched", "clock", "world")
+    __slots__ = ("_broken", "_watched", "clock", "world")
 
     def __init__(self) -> None:
         self.clock: Any = trio.current_time
         self.world: World | None = None
         self._watched: dict[socket.socket, trio.CancelScope] = {}
         self._broken: BaseException | None = None  # of a task that waits for a socket
-        self._open = True
 
     @trio.lowlevel.enable_ki_protection
     async def drive(self, driven: Driven) -> None:
@@ -54,8 +53,6 @@ class TrioDriver:
         except BaseException:
             driven.close()
             raise
-        finally:
-            self._open = False
 
     def watch(self, driven: Driven, sock: socket.socket, events: int = WRITE) -> None:
         """Put ``(sock, 0)`` once when the socket is ready for ``events``, failed or hung up."""
@@ -79,13 +76,9 @@ class TrioDriver:
 
         token = trio.lowlevel.current_trio_token()
 
-        def tell(answer: Answer | BaseException | None) -> None:
-            if self._open:
-                told.put((asked, answer))
-
         def put(answer: Answer | BaseException | None) -> None:  # in the resolver's thread
             with suppress(trio.RunFinishedError):  # nobody is there to be told
-                token.run_sync_soon(tell, answer)
+                token.run_sync_soon(told.put, (asked, answer))
 
         return submit_name(resolver, name, families, put)
 

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,9 +18,11 @@ import trio.testing
 
 import aioconnect
 from aioconnect import events, retry
-from aioconnect.handshake import recv_exactly, send_all
+from aioconnect.driver import Driven
+from aioconnect.handshake import READ, recv_exactly, send_all
 from aioconnect.resolve import StaticResolver
 from aioconnect.trio import connect, open_tcp_stream, wait_until_ready
+from aioconnect.trio_driver import TrioDriver
 
 from .support.servers import black_hole, listen, refusing
 
@@ -249,6 +252,31 @@ def test_an_answer_that_comes_after_the_end_is_nobodys() -> None:
         answer.set()
 
 
+def test_a_thread_may_answer_when_trio_has_ended() -> None:
+    """Nobody is told, and the thread goes on."""
+    puts: list[Callable[[Any], None]] = []
+
+    class Late(Asynchronous):
+        """Gives its answer later than ``cancel`` was called."""
+
+        def submit_name(self, name: str, families: Any, put: Callable[[Any], None]) -> Any:
+            """Keep what is to be called."""
+            puts.append(put)
+            return self
+
+        def cancel(self) -> None:
+            """Do nothing: the answer is under way."""
+
+    async def main() -> None:
+        with trio.move_on_after(0.01):
+            await connect("db.test", 1, resolver=Late())
+        puts[0](None)
+        await trio.testing.wait_all_tasks_blocked()
+
+    run(main)
+    puts[0](None)
+
+
 # Cancelled ----------------------------------------------------------------------------------------
 
 
@@ -295,6 +323,68 @@ def test_it_is_a_checkpoint_also_if_it_ends_at_once() -> None:
     run(main)
 
 
+def test_no_task_outlives_a_call() -> None:
+    """Nor does a socket stay in trio's epoll: of the loser of a race, and of a call cancelled."""
+
+    def waiting() -> tuple[int, int]:
+        statistics: Any = trio.lowlevel.current_statistics()
+        return statistics.tasks_living, statistics.io_statistics.tasks_waiting_write
+
+    async def main() -> None:
+        before = waiting()
+        with black_hole() as hole, listen() as server:
+            (await connect([hole, server.getsockname()])).close()
+            assert waiting()[1] == before[1]
+            with trio.move_on_after(0.1):
+                await connect(hole)
+            assert waiting()[1] == before[1]
+        await trio.testing.wait_all_tasks_blocked()
+        assert waiting() == before
+
+    run(main)
+
+
+def test_what_is_unwatched_at_once_is_never_waited_for() -> None:
+    """Its descriptor may be closed, and be another's, before the task that waits has begun."""
+
+    class Unwoken(Driven):
+        """Fails if anything happens."""
+
+        def put(self, item: Any) -> None:
+            raise AssertionError(item)
+
+        def wake(self) -> None:
+            raise AssertionError("woken")
+
+    async def main() -> None:
+        driver = TrioDriver()
+        sock = socket.socket()
+        driver.watch(Unwoken(), sock)
+        driver.unwatch(sock)
+        sock.close()
+        await trio.testing.wait_all_tasks_blocked()
+
+    run(main)
+
+
+def test_an_interrupt_waits_for_the_end_of_a_step() -> None:
+    """Between two lines of the engine it would lose a socket."""
+    protected: list[bool] = []
+
+    async def main() -> None:
+        with listen() as server:
+            sock = await connect(
+                server.getsockname(),
+                on_event=lambda _: protected.append(trio.lowlevel.currently_ki_protected()),
+            )
+            sock.close()
+            assert not trio.lowlevel.currently_ki_protected()
+
+    run(main)
+    assert protected
+    assert all(protected)
+
+
 def test_many_at_a_time_one_of_them_cancelled() -> None:
     """The others are connected."""
 
@@ -329,8 +419,12 @@ def test_an_interrupt_comes_out_once_and_leaves_nothing() -> None:
             finally:
                 timer.join()
 
-    with pytest.raises(KeyboardInterrupt):
-        run(main)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(main)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 # Stages -------------------------------------------------------------------------------------------
@@ -362,6 +456,32 @@ def test_a_handshake_runs() -> None:
     async def main() -> None:
         with listen() as server:
             thread = answering(server, b"hello")
+            try:
+                (await connect(server.getsockname(), handshake=greet, timeout=20)).close()
+            finally:
+                thread.join()
+
+    run(main)
+
+
+def test_a_handshake_is_resumed_when_there_is_something_to_read() -> None:
+    """A connected socket can be written to all the time: that is not what it waits for."""
+
+    def greet(sock: socket.socket, endpoint: Any) -> Generator[Any, None, None]:
+        yield READ
+        assert sock.recv(5) == b"hello"
+
+    async def main() -> None:
+        with listen() as server:
+
+            def serve() -> None:
+                peer, _ = server.accept()
+                with peer:
+                    time.sleep(0.2)
+                    peer.sendall(b"hello")
+
+            thread = threading.Thread(target=serve)
+            thread.start()
             try:
                 (await connect(server.getsockname(), handshake=greet, timeout=20)).close()
             finally:
