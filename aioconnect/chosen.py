@@ -79,6 +79,7 @@ def reached(targets: Sequence[Target], options: Options) -> Sequence[Target]:
     """Return the targets as they are reached: directly, or through a proxy.
 
     Raises:
+        InvalidTarget: it is not of the family asked for.
         ValueError: the options rule one out.
     """
     if options.proxy is not None:
@@ -88,5 +89,7 @@ def reached(targets: Sequence[Target], options: Options) -> Sequence[Target]:
         for target in targets:
             if target.dialled.family not in (0, options.family):
                 family = socket.AddressFamily(options.family).name
-                raise ValueError(f"{target.text} is not of the family asked for ({family})")
+                raise causes.not_a_target(
+                    f"{target.text} is not of the family asked for ({family})"
+                )
     return targets

@@ -14,19 +14,23 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from . import engine, streams
+from . import engine, events, streams
 from .dialer import Dialer
 from .errors import ConnectError, InvalidTarget
+from .log import emit
+from .poller import of
 from .resolve.base import lookup_name
 from .resolve.known import at_hand
 from .resolve.order import arranged
 from .targets import parse_host
+from .text import format_address
 from .transports import OWN_METHOD, own_create_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import TypeAlias
 
     from .targets import Endpoint
@@ -187,7 +191,7 @@ class _Dialing:
         if host is None and port is None:
             raise ValueError("host and port was not specified and no sock specified")
         options = {name: value for name, value in keywords.items() if value is not None}
-        if "flags" in options:
+        if isinstance(options.get("flags"), int):
             options["flags"] &= ~_DROPPED
         if local_addr is not None:
             options["local_addr"] = await self._local(local_addr, options.get("family", 0))
@@ -285,9 +289,10 @@ class _Dialing:
             )
             address = infos[0][4]
         policy: Any = dialer.address_policy
-        await engine.sock_connect(
-            sock, address, timeout=dialer.attempt_timeout, address_policy=policy
-        )
+        with _observed(dialer.on_event, of(self._loop).clock, sock, address):
+            await engine.sock_connect(
+                sock, address, timeout=dialer.attempt_timeout, address_policy=policy
+            )
 
     # What they need ------------------------------------------------------------------------------
 
@@ -320,6 +325,35 @@ class _Dialing:
                 return info[4][:2]
         assert error is not None
         raise error
+
+
+@contextmanager
+def _observed(
+    hook: Callable[[events.Event], object] | None,
+    clock: Callable[[], float],
+    sock: socket.socket,
+    address: Any,
+) -> Iterator[None]:
+    """Tell an observer of a connect on the client's own socket: a call of one attempt."""
+    began, text = clock(), format_address(address)
+    facts = text, 1, 1, address, int(sock.family)
+    emit(hook, events.AttemptStarted(began, *facts))
+    try:
+        yield
+    except ConnectError as exc:
+        now = clock()
+        failed = text, exc, began, 1, 1, address, int(sock.family), exc.stage, 1
+        emit(hook, events.AttemptFailed(now, *failed))
+        emit(hook, events.GaveUp(now, text, "attempts", exc))
+        raise
+    except BaseException:
+        emit(hook, events.AttemptCancelled(clock(), *facts))
+        raise
+    now = clock()
+    spent = now - began
+    local = sock.getsockname()
+    stages: dict[Any, float] = {"connect": spent}
+    emit(hook, events.Connected(now, *facts, local=local, elapsed=spent, stages=stages))
 
 
 def _text(host: Any) -> Any:

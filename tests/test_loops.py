@@ -279,6 +279,50 @@ def test_names_are_the_resolvers(way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_a_socket_of_ones_own_has_its_events(way: str) -> None:
+    """aiohttp, say, dials by ``sock_connect``: connected, refused, cancelled, denied."""
+    seen: list[Any] = []
+
+    def denies(endpoint: Any) -> Any:
+        return None if endpoint[4][0] == "127.0.0.1" else "no"
+
+    dialer = Dialer(on_event=seen.append, address_policy=denies)
+
+    async def dial(address: Any) -> None:
+        with socket.socket() as sock:
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, address)
+
+    async def main() -> None:
+        with listen() as server, refusing() as nobody, black_hole() as hole:
+            await dial(server.getsockname())
+            with pytest.raises(ConnectionRefusedError):
+                await dial(nobody)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(dial(hole), 0.1)
+            with pytest.raises(PermissionError):
+                await dial(("127.0.0.2", 9))
+            assert [
+                event.address for event in seen if isinstance(event, events.AttemptStarted)
+            ] == [
+                *(server.getsockname(), nobody, hole),
+                ("127.0.0.2", 9),
+            ]
+
+    run(way, main, dialer)
+    ended = [event for event in seen if not isinstance(event, events.AttemptStarted)]
+    assert [type(event).__name__ for event in ended] == [
+        *("Connected", "AttemptFailed", "GaveUp", "AttemptCancelled", "AttemptFailed", "GaveUp")
+    ]
+    connected, refused, _, _, denied, _ = ended
+    assert connected.local[0] == "127.0.0.1"
+    assert list(connected.stages) == ["connect"]
+    assert refused.error.code == "connection_refused"
+    assert isinstance(denied.error, aioconnect.PolicyDenied)
+    assert (refused.number, refused.round) == (1, 1)
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_a_function_may_leave_hosts_to_the_loop(way: str) -> None:
     """None is the loop's own way."""
     seen: list[events.Event] = []
