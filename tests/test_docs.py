@@ -40,6 +40,7 @@ NOT_RUN = [
     ("CONTRIBUTING.md", "it changes the machine that runs it"),
     ("clients.md", "it needs httpcore, which is another project's"),
     ("clients.md", "it needs aiohttp, which is another project's"),
+    ("clients.md", "httpx is another project's"),
     ("clients.md", "anyio is another project's"),
 ]
 """The blocks that cannot run, and why."""

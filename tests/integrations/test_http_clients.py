@@ -1,4 +1,4 @@
-"""aiohttp and httpcore, with a dialer behind their hooks, against servers on this host."""
+"""aiohttp, httpcore, httpx and their heirs, with a dialer behind their hooks, on this host."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import httpcore
+import httpcore2
+import httpx
+import httpx2
 import pytest
 
 from aioconnect import AddressPolicy, Dialer, events, retry
@@ -56,13 +59,29 @@ async def serving(context: ssl.SSLContext | None = None, port: int = 0) -> Async
             await asyncio.sleep(0)
 
 
-async def by_httpcore(dialer: Dialer, url: str, context: Any = None) -> bytes:
-    """Get a page with httpcore."""
-    async with httpcore.AsyncConnectionPool(
-        network_backend=DialerBackend(dialer), ssl_context=context
-    ) as pool:
-        response = await pool.request("GET", url, extensions={"timeout": {"connect": 20}})
-        return bytes(response.content)
+def by_core(core: Any) -> Any:
+    """Return how to get a page with httpcore, or with its heir."""
+
+    async def get(dialer: Dialer, url: str, context: Any = None) -> bytes:
+        backend = DialerBackend(dialer, package=core.__name__)
+        async with core.AsyncConnectionPool(network_backend=backend, ssl_context=context) as pool:
+            response = await pool.request("GET", url, extensions={"timeout": {"connect": 20}})
+            return bytes(response.content)
+
+    return get
+
+
+def by_httpx(client: Any, core: Any) -> Any:
+    """Return how to get a page with httpx, or with its heir: the recipe of docs/clients.md."""
+
+    async def get(dialer: Dialer, url: str, context: Any = None) -> bytes:
+        backend = DialerBackend(dialer, package=core.__name__)
+        transport = client.AsyncHTTPTransport()
+        transport._pool = core.AsyncConnectionPool(network_backend=backend, ssl_context=context)
+        async with client.AsyncClient(transport=transport, timeout=20) as session:
+            return bytes((await session.get(url)).content)
+
+    return get
 
 
 async def by_aiohttp(dialer: Dialer, url: str, context: Any = None) -> bytes:
@@ -75,15 +94,28 @@ async def by_aiohttp(dialer: Dialer, url: str, context: Any = None) -> bytes:
         return bytes(await response.read())
 
 
-@pytest.fixture(params=[by_aiohttp, by_httpcore], ids=["aiohttp", "httpcore"])
+CLIENTS = {
+    "aiohttp": by_aiohttp,
+    "httpcore": by_core(httpcore),
+    "httpcore2": by_core(httpcore2),
+    "httpx": by_httpx(httpx, httpcore),
+    "httpx2": by_httpx(httpx2, httpcore2),
+}
+
+
+@pytest.fixture(params=CLIENTS)
 def get(request: pytest.FixtureRequest) -> Any:
-    return request.param
+    return CLIENTS[request.param]
 
 
-REFUSED = (aiohttp.ClientConnectorError, httpcore.ConnectError)
-TIMED_OUT = (aiohttp.ConnectionTimeoutError, httpcore.ConnectTimeout)
-NO_NAME = (aiohttp.ClientConnectorDNSError, httpcore.ConnectError)
-WRONG_NAME = (aiohttp.ClientConnectorCertificateError, httpcore.ConnectError)
+OTHERS = (httpcore, httpcore2, httpx, httpx2)
+REFUSED = (aiohttp.ClientConnectorError, *(client.ConnectError for client in OTHERS))
+TIMED_OUT = (aiohttp.ConnectionTimeoutError, *(client.ConnectTimeout for client in OTHERS))
+NO_NAME = (aiohttp.ClientConnectorDNSError, *(client.ConnectError for client in OTHERS))
+WRONG_NAME = (
+    aiohttp.ClientConnectorCertificateError,
+    *(client.ConnectError for client in OTHERS),
+)
 
 
 async def test_it_goes_through_the_dialer(get: Any) -> None:
@@ -191,7 +223,8 @@ async def test_a_hook_that_is_gone_is_noticed_when_the_connector_is_made(
         DialerConnector(Dialer())
 
 
-async def test_a_unix_socket_by_httpcore(tmp_path: Any) -> None:
+@pytest.mark.parametrize("core", [httpcore, httpcore2])
+async def test_a_unix_socket_by_httpcore(core: Any, tmp_path: Any) -> None:
     """Its ``uds``."""
     path = str(tmp_path / "web.sock")
 
@@ -203,9 +236,8 @@ async def test_a_unix_socket_by_httpcore(tmp_path: Any) -> None:
 
     server = await asyncio.start_unix_server(serve, path)
     try:
-        async with httpcore.AsyncConnectionPool(
-            network_backend=DialerBackend(Dialer()), uds=path
-        ) as pool:
+        backend = DialerBackend(Dialer(), package=core.__name__)
+        async with core.AsyncConnectionPool(network_backend=backend, uds=path) as pool:
             assert (await pool.request("GET", "http://localhost/")).content == b"ok"
         for _ in range(3 * GRACE):
             await asyncio.sleep(0)
