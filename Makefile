@@ -7,7 +7,7 @@ WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 9 --dist worksteal
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test quick sweep lint typing bench bench-many clean python-is-that-of-the-venv
+.PHONY: help demo test test-clients quick sweep lint typing bench bench-many clean python-is-that-of-the-venv
 
 help: ## what there is to make (this list)
 	@echo "make TARGET [PYTHON=python3.12] [VENV=.venv-3.12] [PYTEST_ARGS='-k name']"
@@ -43,6 +43,9 @@ demo: python-is-that-of-the-venv $(VENV)/.package ## the main job, against serve
 
 test: python-is-that-of-the-venv $(VENV)/.group-test ## the test suite, about five minutes
 	$(PYTEST) $(PYTEST_ARGS)
+
+test-clients: python-is-that-of-the-venv $(VENV)/.group-clients ## unmodified clients against real servers, as root, under a minute
+	AIOCONNECT_CLIENTS=1 $(PYTEST) tests/clients $(PYTEST_ARGS)
 
 quick: python-is-that-of-the-venv $(VENV)/.group-test ## each quick test with a few of its rows, under a minute
 	$(PYTEST) --quick $(PYTEST_ARGS)

@@ -19,6 +19,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from glob import glob
 from importlib import metadata
 from typing import TYPE_CHECKING, NoReturn
 
@@ -75,13 +76,18 @@ TOOLS = {
     "dnsmasq": "dnsmasq-base",
     "ip": "iproute2",
     "make": "make",
+    "memcached": "memcached",
     "microsocks": "microsocks",
     "mount": "mount",
+    "nats-server": "nats-server",
     "nft": "nftables",
+    "nginx": "nginx-light",
     "ps": "procps",
+    "redis-server": "redis-server",
     "setpriv": "util-linux",
     "squid": "squid",
     "ss": "iproute2",
+    "sshd": "openssh-server",
     "strace": "strace",
     "tinyproxy": "tinyproxy",
     "unshare": "util-linux",
@@ -168,6 +174,15 @@ def _pyright() -> str:
     return _refused(sys.executable, "-m", "pyright", "--version", timeout=100)
 
 
+def postgres() -> str:
+    """Return the folder of Debian's newest PostgreSQL, which has no command on the path."""
+    return max(glob("/usr/lib/postgresql/*/bin"), default="")
+
+
+def _postgres() -> str:
+    return "" if postgres() else "there is no postgres (Debian: postgresql)"
+
+
 def _cpythons_tests() -> str:
     try:
         found = importlib.util.find_spec("test.test_asyncio")
@@ -191,6 +206,7 @@ TABLE: dict[str, Callable[[], str]] = {
     "mount namespace": _mount_namespace,
     "netns": _netns,  # a network namespace of its own
     "nftables": _nftables,
+    "postgres of Debian": _postgres,
     "pyright": _pyright,
     "root": _root,
     "tun": _tun,
