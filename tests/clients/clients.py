@@ -6,16 +6,25 @@ import ssl
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiomcache
+import aiomysql
+import anyio
+import asyncmy
+import asyncmy.errors
 import asyncpg
 import asyncssh
+import httpcore
 import httpx
 import nats
 import nats.errors
 import redis.asyncio
 import redis.backoff
 import redis.exceptions
+import sqlalchemy
+import valkey.asyncio
+import valkey.exceptions
 import websockets
 from redis.asyncio.retry import Retry
+from sqlalchemy.ext.asyncio import create_async_engine
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -43,6 +52,14 @@ async def with_redis(place: Place) -> None:
         await client.aclose()
 
 
+async def with_valkey(place: Place) -> None:
+    client = valkey.asyncio.Valkey(host=place.host, port=place.port)
+    try:
+        assert await client.ping()
+    finally:
+        await client.aclose()
+
+
 async def with_asyncpg(place: Place) -> None:
     connection = await asyncpg.connect(
         host=place.host,
@@ -56,6 +73,65 @@ async def with_asyncpg(place: Place) -> None:
         assert await connection.fetchval("select 6 * 7") == 42
     finally:
         await connection.close()
+
+
+async def with_a_pool_of_asyncpg(place: Place) -> None:
+    pool = asyncpg.create_pool(
+        host=place.host,
+        port=place.port,
+        user="me",
+        database="postgres",
+        password="any",
+        ssl=False,
+        min_size=1,
+        max_size=2,
+    )
+    async with pool:
+        assert await pool.fetchval("select 6 * 7") == 42
+
+
+async def with_sqlalchemy(place: Place) -> None:
+    url = f"postgresql+asyncpg://me:any@{place.host}:{place.port}/postgres"
+    engine = create_async_engine(url, connect_args={"ssl": False})
+    try:
+        async with engine.connect() as connection:
+            assert (await connection.execute(sqlalchemy.text("select 42"))).scalar() == 42
+    finally:
+        await engine.dispose()
+
+
+async def with_asyncmy(place: Place) -> None:
+    connection = await asyncmy.connect(
+        host=place.host, port=place.port, user="me", connect_timeout=20
+    )
+    try:
+        async with connection.cursor() as cursor:
+            await cursor.execute("select 42")
+            assert await cursor.fetchone() == (42,)
+    finally:
+        await connection.ensure_closed()
+
+
+async def with_aiomysql(place: Place) -> None:
+    connection = await aiomysql.connect(host=place.host, port=place.port, user="me")
+    try:
+        async with connection.cursor() as cursor:
+            await cursor.execute("select 42")
+            assert await cursor.fetchone() == (42,)
+    finally:
+        await connection.ensure_closed()
+
+
+async def with_anyio(place: Place) -> None:
+    async with await anyio.connect_tcp(place.host, place.port) as stream:
+        await stream.send(b"GET / HTTP/1.0\r\n\r\n")
+        assert b"200" in await stream.receive()
+
+
+async def with_httpcore(place: Place) -> None:
+    async with httpcore.AsyncConnectionPool() as pool:
+        answer = await pool.request("GET", f"http://{place.host}:{place.port}/")
+    assert answer.content == b"here"
 
 
 async def with_httpx(place: Place) -> None:
@@ -141,6 +217,13 @@ CLIENTS = {
     "asyncpg": Client(
         with_asyncpg, "postgres", 5432, ConnectionRefusedError, 5432, ssl.SSLCertVerificationError
     ),
+    "valkey": Client(with_valkey, "redis", 6379, valkey.exceptions.ConnectionError),
+    "pool of asyncpg": Client(with_a_pool_of_asyncpg, "postgres", 5432, ConnectionRefusedError),
+    "SQLAlchemy": Client(with_sqlalchemy, "postgres", 5432, ConnectionRefusedError),
+    "asyncmy": Client(with_asyncmy, "mariadb", 3306, asyncmy.errors.OperationalError),
+    "aiomysql": Client(with_aiomysql, "mariadb", 3306, aiomysql.OperationalError),
+    "anyio": Client(with_anyio, "nginx", 8080, OSError),
+    "httpcore": Client(with_httpcore, "nginx", 8080, httpcore.ConnectError),
     "httpx": Client(with_httpx, "nginx", 8080, httpx.ConnectError, 8443, httpx.ConnectError),
     "websockets": Client(
         with_websockets,

@@ -103,6 +103,14 @@ SERVERS = {
         "postgres of Debian",
         "postgres",
     ),
+    "mariadb": Server(
+        "mariadbd --no-defaults --datadir={directory}/mariadb --bind-address=0.0.0.0 --port=3306"
+        " --socket={directory}/mariadb/socket --pid-file={directory}/mariadb/pid"
+        " --skip-grant-tables --skip-name-resolve",
+        3306,
+        "mariadbd",
+        "mysql",
+    ),
     "memcached": Server("memcached -u nobody -l 0.0.0.0 -p 11211", 11211, "memcached"),
     "nginx": Server("nginx -c {directory}/nginx.conf", 8080, "nginx"),
     "sshd": Server("/usr/sbin/sshd -D -e -f {directory}/sshd.conf", 2222, "sshd"),
@@ -170,6 +178,12 @@ class Servers:
             self._do("chown", "postgres", str(key), str(data))
             command = f"{postgres()}/initdb -A trust -N -U me -D {data}".split()
             self._do(*command, user="postgres", cwd="/")
+        data = self.directory / "mariadb"
+        if name == "mariadb" and not data.exists():
+            data.mkdir(0o700)
+            self._do("chown", "mysql", str(data))
+            command = f"mariadb-install-db --no-defaults --datadir={data}".split()
+            self._do(*command, user="mysql", cwd="/")
 
     def _do(self, *command: str, **options: Any) -> None:
         done = children.run(command, **options)
@@ -198,7 +212,7 @@ class Servers:
                 yield
             finally:
                 # With connections open nginx and postgres would wait for their clients.
-                process.send_signal(2 if server.user else 15)
+                process.send_signal(2 if server.user == "postgres" else 15)
 
     def _listens(self, process: subprocess.Popen[bytes], server: Server) -> bool:
         for _ in range(400):

@@ -76,6 +76,7 @@ TOOLS = {
     "dnsmasq": "dnsmasq-base",
     "ip": "iproute2",
     "make": "make",
+    "mariadbd": "mariadb-server",
     "memcached": "memcached",
     "microsocks": "microsocks",
     "mount": "mount",
