@@ -5,18 +5,18 @@ What happens is reported to the race, and what the race says is done.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import attempt as io
 from . import causes, events, lookups, wait
 from .errors import AttemptFailed
 from .race import Attempt
+from .release import close_all, close_attempt
 from .stages import Stages
+from .upper import UpperStages
 from .wait import WRITE
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Sequence
 
     from .driver import Driven, Driver
@@ -70,6 +70,7 @@ class Round:
         "_options",
         "_penalise",
         "_stages",
+        "_upper",
         "lookups",
         "race",
         "result",
@@ -92,6 +93,9 @@ class Round:
         self._driven = driven
         self._options = options
         self._stages = stages
+        self._upper: UpperStages | None = None
+        if stages:
+            self._upper = UpperStages(driver, driven, stages, log, race)
         self._log = log
         self.race = race
         self._deadline = deadline
@@ -168,9 +172,8 @@ class Round:
         cancelled: list[Attempt] = []
         try:
             if self.race.running:
-                self._close_all(
-                    [each for each in self.race.running if each is not self.won], cancelled
-                )
+                left = [each for each in self.race.running if each is not self.won]
+                close_all(self._driver, left, cancelled)
         finally:
             if self.lookups is not None:
                 self.lookups.leave(finish=finish)
@@ -185,6 +188,7 @@ class Round:
     def _go_on(self, race: Race) -> float | None:
         """Do what the race says, until it says to wait (the instant) or that it is over (None)."""
         clock, options, log = self._driver.clock, self._options, self._log
+        upper = self._upper
         now: float
         for _ in range(DIALS_PER_STEP):
             now = clock()
@@ -192,12 +196,12 @@ class Round:
                 for late in race.expired(now):
                     if self._expire(race, late, now):
                         return None
-                if self._stages and self._some_due(race, now):
+                if upper is not None and any(self._advance(race, each) for each in upper.due(now)):
                     return None
             attempt = race.next(now)
             if type(attempt) is not Attempt:  # isinstance costs three times as much
                 until: float | None = attempt  # type: ignore[assignment]
-                return until if until is None or not self._stages else _sooner(race, until)
+                return until if until is None or upper is None else upper.sooner(until)
             if log.observed and attempt.tries == 1:
                 log.started(attempt)
             target = log.targets[attempt.target]
@@ -206,13 +210,6 @@ class Round:
                 return None
         now = clock()
         return now
-
-    def _some_due(self, race: Race, now: float) -> bool:
-        """Go on with the stages that have waited long enough; True if the call has its result."""
-        due = [
-            each for each in race.running if each.stages is not None and each.stages.until <= now
-        ]
-        return any(self._advance(race, attempt) for attempt in due)
 
     def _take_in(self, race: Race, key: Any, what: Any) -> bool:
         """Take in one thing that happened; True if the call has its result."""
@@ -233,9 +230,9 @@ class Round:
     def _settle(self, race: Race, attempt: Attempt, outcome: int, what: Any) -> bool:
         """Go on with an attempt that was begun or has ended; True if the call has its result."""
         if outcome == _CONNECTED:
-            if self._stages:
+            if self._upper is not None:
                 attempt.sock = what
-                if self._stages[0].sole and race.must_wait(attempt):
+                if self._upper.must_wait(attempt):
                     return self._postpone(race, attempt)
                 return self._advance(race, attempt)
             self.result = what
@@ -262,7 +259,7 @@ class Round:
 
     def _postpone(self, race: Race, attempt: Attempt) -> bool:
         """Close a connected attempt until the one that is alone has failed."""
-        self._close_attempt(attempt)
+        close_attempt(self._driver, attempt)
         race.postpone(attempt)
         if self._log.observed:
             now = self._driver.clock()
@@ -271,40 +268,15 @@ class Round:
 
     def _advance(self, race: Race, attempt: Attempt) -> bool:
         """Let a connected attempt go on with its stages; True if the last one is done."""
-        stages: Stages | None = attempt.stages
-        if stages is None:
-            sock = attempt.sock
-            assert sock is not None
-            stages = attempt.stages = Stages(
-                self._driver,
-                self._driven,
-                self._stages,
-                sock,
-                attempt.endpoint,
-                self._log.targets[attempt.target],
-                partial(self._log.handshake, attempt) if self._log.observed else None,
-            )
-            attempt.sock = None
-        try:
-            race.advanced(attempt, self._driver.clock(), sole=stages.sole)
-            if not stages.step():
-                race.advanced(attempt, self._driver.clock(), sole=stages.sole)
-                return False
-        except OSError as exc:
-            family, _, _, _, address = attempt.endpoint
-            error = causes.from_exception(
-                exc,
-                stage=stages.name,
-                address=address,
-                family=family,
-                said_by="hook" if stages.name == "handshake" else "kernel",
-            )
-            exc.__traceback__ = None  # a task keeps the exception, and that would keep this frame
-            self._fail_stage(race, attempt, error, self._driver.clock())
-            return False
-        self.result, attempt.stages = stages.made, None
-        self.won, self.stages = attempt, stages
-        return True
+        assert self._upper is not None
+        done = self._upper.step(attempt)
+        if type(done) is Stages:
+            self.result, attempt.stages = done.made, None
+            self.won, self.stages = attempt, done
+            return True
+        if done is not None:
+            self._fail_stage(race, attempt, done, self._driver.clock())  # type: ignore[arg-type]
+        return False
 
     def _expire(self, race: Race, attempt: Attempt, now: float) -> bool:
         """Close an attempt whose time is up; True if a look shows that it has the result."""
@@ -333,7 +305,7 @@ class Round:
         if attempt.stages is not None:
             self._fail_stage(race, attempt, cause, now)
         else:
-            self._close_attempt(attempt)
+            close_attempt(self._driver, attempt)
             self._fail(race, attempt, cause, now)
         return False
 
@@ -341,7 +313,7 @@ class Round:
         """Close an attempt of which a stage after the connect has failed."""
         if self._log.observed:
             self._log.handshake(attempt, now, error)
-        self._close_attempt(attempt)
+        close_attempt(self._driver, attempt)
         self._fail(race, attempt, error, now, causes.is_local(error))
 
     def _fail(
@@ -355,38 +327,6 @@ class Round:
         if self._penalise is not None:
             self._penalise(self._log.last())
 
-    def _close_all(self, running: list[Attempt], cancelled: list[Attempt]) -> None:
-        while running:
-            try:
-                if self._close_attempt(running[0]):
-                    cancelled.append(running[0])
-                del running[0]
-            except BaseException:  # of one close: the others follow all the same
-                del running[0]
-                self._close_all(running, cancelled)
-                raise
-
-    def _close_attempt(self, attempt: Attempt) -> bool:
-        """Close what an attempt has; False if it has nothing."""
-        sock: socket.socket | None = attempt.sock
-        stages: Stages | None = attempt.stages
-        attempt.sock = attempt.stages = None
-        try:
-            if sock is not None:
-                self._driver.unwatch(sock)
-        finally:
-            if sock is not None:
-                io.close(sock)
-            if stages is not None:
-                stages.close()
-        return sock is not None or stages is not None
-
 
 def _start_of(failed: AttemptFailed) -> float:
     return failed.started
-
-
-def _sooner(race: Race, until: float) -> float:
-    """Return the instant to wait for, if no stage has an earlier one."""
-    instants = [each.stages.until for each in race.running if each.stages is not None]
-    return min(until, *instants) if instants else until

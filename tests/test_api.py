@@ -261,7 +261,10 @@ FLOORS = [
     },
     {"race", "retry", "instants", "spans"},
     {"driver", "attempt", "fresh", "handshake", "stages", "own_socket", "wait", "resolve"},
-    {"call", "rounds", "round", "lookups", "late", "log", "permits", "retrying"},
+    {
+        *("call", "rounds", "round", "lookups", "late", "log", "permits", "retrying"),
+        *("upper", "release"),
+    },
     {"engine", "poller", "polling", "trio_driver", "watchers"},
     {"tls", "tls_options", "transports"},
     {

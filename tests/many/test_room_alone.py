@@ -345,6 +345,70 @@ def test_no_more_than_64_wait_for_ports() -> None:
     assert len(desk.unread) == 200 - MAX_DELAYED
 
 
+def test_those_that_wait_for_ports_leave_fewer_to_be_read() -> None:
+    """Of 64 that may wait, ten do."""
+    desk = Desk("a" * 10, limit=1000)
+    assert desk.starts(0.0) == list(range(10))
+    for index in range(10):
+        desk.lacks(index, now=0.0, host="a")
+    assert desk.room.free(0) == MAX_DELAYED - 10
+
+
+def test_whoever_waits_for_an_instant_waits() -> None:
+    """The run has not ended when nothing else is left."""
+    desk = Desk("a")
+    assert desk.starts(0.0) == [0]
+    assert not desk.room.waits
+    desk.lacks(0, now=0.0, host="a")
+    assert desk.room.waits
+    assert desk.starts(LEAST_PAUSE) == [0]
+    assert not desk.room.waits
+
+
+def test_a_second_shortage_leaves_no_more_than_the_first() -> None:
+    """Sockets that were opened elsewhere meanwhile do not count as room that there was."""
+    desk = Desk("aaaa", limit=4)
+    assert desk.starts(0.0) == [0, 1, 2, 3]
+    desk.lacks(3, now=0.0)
+    assert desk.room.size == 3
+    desk.lacks(2, now=0.001, sockets=4)
+    assert desk.room.size == 3
+
+
+def test_the_wait_begins_when_the_last_of_ours_has_ended() -> None:
+    """While another flies it may end, and give back what lacks."""
+    desk = Desk("ab", limit=2)
+    desk.starts(0.0)
+    desk.lacks(0, now=0.0)
+    assert not desk.room.lasts(0.0, sockets=0, patience=5.0)
+    desk.lacks(1, now=4.0)
+    assert not desk.room.lasts(4.0, sockets=0, patience=5.0)
+    assert not desk.room.lasts(8.9, sockets=0, patience=5.0)
+    assert desk.room.lasts(9.0, sockets=0, patience=5.0)
+
+
+def test_when_it_is_a_result_the_others_try_at_once() -> None:
+    """Before their instant: they learn the same."""
+    desk = Desk("ab", limit=2)
+    desk.starts(0.0)
+    desk.lacks(0, now=0.0)
+    desk.lacks(1, now=0.0, host="b")
+    assert desk.room.lasts(0.0, sockets=0, patience=0.0)
+    assert desk.starts(0.0) == [0]
+
+
+def test_a_socket_that_waits_to_be_taken_begins_the_wait_anew() -> None:
+    """It may be closed: what lacks may come back."""
+    desk = Desk("a", limit=1)
+    desk.starts(0.0)
+    desk.lacks(0, now=0.0)
+    assert not desk.room.lasts(0.0, sockets=0, patience=5.0)
+    assert not desk.room.lasts(4.0, sockets=1, patience=5.0)
+    assert not desk.room.lasts(6.0, sockets=0, patience=5.0)
+    assert not desk.room.lasts(10.9, sockets=0, patience=5.0)
+    assert desk.room.lasts(11.0, sockets=0, patience=5.0)
+
+
 def test_a_shortage_that_nothing_of_ours_can_end_is_a_result_in_the_end() -> None:
     """When it has lasted for as long as a target has; those that wait try again at once."""
     desk = Desk("aab", limit=3)
@@ -387,6 +451,15 @@ def test_that_for_which_the_results_wait_may_always_start() -> None:
     assert desk.starts(later, untaken=2, held=2, turn=0) == [0]
 
 
+def test_the_results_that_wait_let_nobody_else_start() -> None:
+    """Another that waits for room goes on waiting, if it is not the one whose turn it is."""
+    desk = Desk("aaa", limit=2)
+    assert desk.starts(0.0) == [0, 1]
+    desk.lacks(1, now=0.0, host="b")
+    assert desk.starts(1.0, untaken=1, held=1, turn=0) == []
+    assert desk.starts(2.0, untaken=2, held=1, turn=1) == [1]
+
+
 def test_what_was_given_up_for_one_is_taken_by_no_other() -> None:
     """Until it has started: also not by one that lacks nothing."""
     desk = Desk("aab", limit=10)
@@ -400,6 +473,35 @@ def test_what_was_given_up_for_one_is_taken_by_no_other() -> None:
     assert desk.starts(0.0, turn=0) == []
     assert desk.starts(LEAST_PAUSE, turn=0) == [0]
     assert desk.starts(LEAST_PAUSE, turn=1) == [1, 2]
+
+
+def test_whoever_has_to_wait_is_marked() -> None:
+    """For its host, or for an instant; not who starts when it is read."""
+    room = Room(10, 1, None)
+    first, second = Entry(0, "a", ("a",)), Entry(1, "a", ("a",))
+    assert room.admit(first, 0.0)
+    assert not room.admit(second, 0.0)
+    assert (first.waited, second.waited) == (False, True)
+    room.ended(first, lacked=True)
+    room.lacks(first, "a", 0.0, 0)
+    assert first.waited
+
+
+def test_whoever_gave_up_its_socket_waits_for_the_end_of_the_pause() -> None:
+    """It lacks now what it gave."""
+    desk = Desk("aa")
+    assert desk.starts(0.0) == [0, 1]
+    desk.lacks(0, now=0.0, host="a")
+    desk.starts(LEAST_PAUSE, turn=0)
+    desk.lacks(0, now=LEAST_PAUSE, host="a")
+    desk.starts(3 * LEAST_PAUSE, turn=0)
+    given_up = desk.flying.pop(1)
+    desk.room.ended(given_up, lacked=True)
+    desk.lacks(0, now=3 * LEAST_PAUSE, host="a")
+    desk.flying.clear()
+    desk.room.drain()
+    desk.room.evicted(given_up, "a", turn=0)
+    assert desk.room.wake() == pytest.approx(7 * LEAST_PAUSE)
 
 
 def test_whoever_waits_is_given_back_in_the_order_of_the_input() -> None:
