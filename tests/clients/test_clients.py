@@ -192,7 +192,10 @@ def test_three_cancelled_connects_leave_no_socket(
 
 
 def test_nothing_denied_is_dialled(client: Client, servers: Servers) -> None:
+    asked = []
+
     def deny(endpoint: Any) -> None:
+        asked.append(endpoint[4])
         raise PermissionError(f"{endpoint[4][0]} is denied")
 
     there = place(servers, "denied.test", 7000)
@@ -202,3 +205,4 @@ def test_nothing_denied_is_dialled(client: Client, servers: Servers) -> None:
         server.setblocking(False)
         with pytest.raises(BlockingIOError):
             server.accept()
+    assert set(asked) == {("127.0.0.3", 7000)}
