@@ -166,6 +166,8 @@ async def test_an_outage_of_the_network_is_outlasted(outage: str, who: str) -> N
         net = stack.enter_context(namespace())
         with net.remote().inside():
             server = stack.enter_context(listen((THERE, PORT)))
+        # A link that was just made loses packets until the kernel has seen its carrier.
+        socket.create_connection((THERE, PORT), 20).close()
         story = WHO[who](dialer)
         await anext(story)
         with begin(net, server):
