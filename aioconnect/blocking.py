@@ -85,7 +85,8 @@ def connect(
         InvalidTarget: a target that means nothing, before any I/O.
         ValueError, TypeError: other bad input, before any I/O.
     """
-    return _dial(parse_all(target, port), with_options(options))
+    dialer = with_options(options)  # first: it takes a proxy's password out of this frame
+    return _dial(parse_all(target, port), dialer)
 
 
 def _dial(

@@ -415,7 +415,9 @@ class NameLookups:
         end(tickets, self._driver, self._options, finish=finish)
 
     def _arranged(self, endpoints: Sequence[Endpoint], now: float) -> Sequence[Endpoint]:
-        return endpoints if self._arrange is None else self._arrange(endpoints, now)
+        if self._arrange is None:
+            return endpoints  # the race alternates the families
+        return self._arrange(interleaved(endpoints, self._options.interleave), now)
 
     def _emit(self, kind: Any, name: Name, family: int, **more: Any) -> None:
         text = self._targets[name.index].text

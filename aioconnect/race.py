@@ -128,6 +128,7 @@ class Race:
         resolution_delay: seconds that IPv4 waits for IPv6 after its answer.
         slots: how many attempts may be open at a time.
         interleave: how many addresses of the first family come before the other's first.
+            0: they are dialled in the order given.
         attempt_timeout: seconds for one attempt at most; None is ``DEFAULT_ATTEMPT_TIMEOUT``
             where another address or round can follow, else all that is left.
         started: the instant at which the round begins.
@@ -211,7 +212,7 @@ class Race:
         ``awaited`` are the address families that may still be answered.  An attempt that runs is
         never dropped; an address not yet started that is no longer offered is.
         """
-        if len(endpoints) > 1:
+        if self._interleave and len(endpoints) > 1:
             endpoints = interleaved(endpoints, self._interleave)
         waiting = [*endpoints]
         waiting.reverse()

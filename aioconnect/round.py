@@ -270,12 +270,12 @@ class Round:
         """Let a connected attempt go on with its stages; True if the last one is done."""
         assert self._upper is not None
         done = self._upper.step(attempt)
-        if type(done) is Stages:
+        if isinstance(done, Stages):
             self.result, attempt.stages = done.made, None
             self.won, self.stages = attempt, done
             return True
         if done is not None:
-            self._fail_stage(race, attempt, done, self._driver.clock())  # type: ignore[arg-type]
+            self._fail_stage(race, attempt, done, self._driver.clock())
         return False
 
     def _expire(self, race: Race, attempt: Attempt, now: float) -> bool:

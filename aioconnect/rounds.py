@@ -253,7 +253,8 @@ class Rounds:
             options.happy_eyeballs_delay,
             options.resolution_delay,
             options.max_concurrent,
-            options.interleave,
+            # Or addresses that failed lately would come before others of the other family.
+            options.interleave if self._retrying is None else 0,
             options.attempt_timeout,
             self.round_started,
             self.deadline,

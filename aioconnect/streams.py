@@ -366,6 +366,8 @@ def _with_proto_and_flags(dialer: Options, tls: dict[str, Any]) -> Options:
     if proto not in (0, socket.IPPROTO_TCP):
         raise ValueError(f"proto={proto!r}: only TCP; for others use connect with socket_factory")
     flags = tls.pop("flags", 0)
+    if not isinstance(flags, int):
+        raise TypeError(f"flags are AI_* flags of getaddrinfo as an int, not {flags!r}")
     if flags and dialer.resolver is None:
         from .resolve import SystemResolver
 

@@ -10,14 +10,12 @@ import socket as sockets
 from typing import TYPE_CHECKING
 
 from . import signatures
-from .call import Call
 from .checks import take_proxy
 from .chosen import reached, with_options
 from .patience import as_given, checked
 from .targets import parse_all
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Sequence
     from typing import Unpack
 
@@ -76,10 +74,8 @@ async def connect(
         InvalidTarget: a target that means nothing, before any I/O.
         ValueError, TypeError: other bad input, before any I/O.
     """
-    import trio
-
-    sock = await _dial(parse_all(target, port), with_options(options))
-    return trio.socket.from_stdlib_socket(sock)
+    dialer = with_options(options)  # first: it takes a proxy's password out of this frame
+    return await _dial(parse_all(target, port), dialer)
 
 
 @signatures.trio_open_tcp_stream
@@ -131,8 +127,7 @@ async def open_tcp_stream(
     chosen = with_options(options)
     if chosen.type != sockets.SOCK_STREAM:
         raise ValueError("a stream needs type SOCK_STREAM: use connect() for other sockets")
-    sock = await _dial(parse_all(target, port), chosen)
-    return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+    return trio.SocketStream(await _dial(parse_all(target, port), chosen))
 
 
 @signatures.trio_wait_until_ready
@@ -200,13 +195,7 @@ async def wait_until_ready(
 
 async def _dial(
     targets: Sequence[Target], options: Options, stages: Sequence[StageSpec] = ()
-) -> socket.socket:
-    from .trio_driver import TrioDriver
+) -> trio.socket.SocketType:
+    from . import trio_driver  # on first use: it imports trio
 
-    driver = TrioDriver()
-    call = Call(driver, reached(targets, options), options, stages)
-    await driver.drive(call)
-    if call.error is not None:
-        raise call.take_error()
-    sock: socket.socket = call.result
-    return sock
+    return await trio_driver.dial(reached(targets, options), options, stages)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from .call import Call
 from .wait import READ, WRITE
 
 if TYPE_CHECKING:
@@ -19,9 +20,39 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
     from .driver import Driven, Told, World
+    from .options import Options
     from .resolve.base import Answer, Resolver
+    from .stages import StageSpec
+    from .targets import Target
 
-__all__ = ["TrioDriver"]
+__all__ = ["TrioDriver", "dial"]
+
+
+@trio.lowlevel.enable_ki_protection
+async def dial(
+    targets: Sequence[Target], options: Options, stages: Sequence[StageSpec] = ()
+) -> trio.socket.SocketType:
+    """Connect to one of the targets.
+
+    An interrupt waits until the driver waits: between two lines of a step it would lose a socket.
+
+    Args:
+        targets: at least one.
+        options: how.
+        stages: what an attempt does after its connect.
+
+    Returns:
+        The socket, which the caller owns now.
+
+    Raises:
+        ConnectError: it could not.
+    """
+    driver = TrioDriver()
+    call = Call(driver, targets, options, stages)
+    await driver.drive(call)
+    if call.error is not None:
+        raise call.take_error()
+    return trio.socket.from_stdlib_socket(call.result)
 
 
 class TrioDriver:
@@ -35,7 +66,6 @@ class TrioDriver:
         self._watched: dict[socket.socket, trio.CancelScope] = {}
         self._broken: BaseException | None = None  # of a task that waits for a socket
 
-    @trio.lowlevel.enable_ki_protection
     async def drive(self, driven: Driven) -> None:
         """Step until it has ended; it is closed when an exception comes out.
 

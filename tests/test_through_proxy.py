@@ -12,6 +12,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
 import trustme
 
 import aioconnect
@@ -781,6 +782,34 @@ def everything_of(error: BaseException) -> str:
     for attempt in getattr(error, "attempts", ()):
         shown += [repr(attempt), everything_of(attempt.error)]
     return "\n".join(shown)
+
+
+def _on_asyncio(function: Any) -> Any:
+    return lambda *args, **options: asyncio.run(function(*args, **options))
+
+
+def _on_trio(function: Any) -> Any:
+    return lambda *args, **options: trio.run(lambda: function(*args, **options))
+
+
+ENTRIES = {
+    "connect": _on_asyncio(aioconnect.connect),
+    "open_connection": _on_asyncio(aioconnect.open_connection),
+    "wait_until_ready": _on_asyncio(aioconnect.wait_until_ready),
+    "blocking.connect": aioconnect.blocking.connect,
+    "blocking.wait_until_ready": aioconnect.blocking.wait_until_ready,
+    "trio.connect": _on_trio(aioconnect.trio.connect),
+    "trio.open_tcp_stream": _on_trio(aioconnect.trio.open_tcp_stream),
+    "trio.wait_until_ready": _on_trio(aioconnect.trio.wait_until_ready),
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_target_that_means_nothing_shows_no_credentials(entry: str) -> None:
+    """They are out of the frame before the target is read."""
+    with pytest.raises(aioconnect.InvalidTarget) as raised:
+        ENTRIES[entry]("a b", 1, proxy="socks5h://me:hunter2@127.0.0.1:9")
+    assert "hunter2" not in everything_of(raised.value)
 
 
 @pytest.mark.parametrize("given", ["url", "value"])

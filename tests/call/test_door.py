@@ -325,6 +325,18 @@ def test_while_a_sole_stage_runs_no_other_address_starts() -> None:
     outcome.result.close()
 
 
+def test_when_the_sole_stage_is_done_the_next_address_may_start() -> None:
+    """While the stage that follows it goes on."""
+    things: list[Thing] = []
+    outcome = run(
+        "a connects 0.1; a/peer says 3; b never",
+        *"ab",
+        stages=[wrapping(things, sole=True), StageSpec("handshake", stall)],
+        timeout=5,
+    )
+    assert outcome.log[:2] == ["0 dial a", "3.1 dial b"]
+
+
 def test_a_driver_without_a_loop_refuses_what_needs_one() -> None:
     """A coroutine as a handshake, in a blocking call, say."""
 

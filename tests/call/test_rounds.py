@@ -404,6 +404,15 @@ REFUSED_ONCE = REFUSED_ONCE.format("connection_refused")
         {**FAMILIES, "retry": retry.constant(1)},
     ),
     Row(
+        "an address that failed comes after all others, whatever their family",
+        "db.test a 0.125; db.test/6 b c 0.5, never; a refused; b never; c connects",
+        "db.test",
+        f"""{REFUSED_ONCE}; 0.25 again in 0.5;
+        0.75 ask db.test; 0.75 ask db.test; 0.75 db.test is b c; 0.75 dial b;
+        0.875 db.test is a; 1 dial c; 1 connected c; 1 closed b""",
+        {**FAMILIES, "retry": retry.constant(0.5)},
+    ),
+    Row(
         "a slow answer is waited for over several rounds",
         "db.test a 0.125; db.test/6 b 3, never; a refused; b connects",
         "db.test",
