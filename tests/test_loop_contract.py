@@ -159,10 +159,7 @@ def test_a_keyword_means_what_it_means_to_the_loop(name: str, way: str) -> None:
     """A good value, None, and bad ones: connected, or an error of the kind that clients catch."""
     row = ROWS[name]
     plain, ours = both(way, name, row)
-    if row.ours is None:
-        assert ours is None
-    else:
-        assert isinstance(ours, row.ours)
+    assert ours is None if row.ours is None else isinstance(ours, row.ours)
     if not row.differs:
         assert kind(ours) == kind(plain)
     elif way.startswith("asyncio"):  # uvloop is more lenient at times
@@ -175,10 +172,7 @@ def test_the_keywords_of_happy_eyeballs(name: str, way: str) -> None:
     """As asyncio has them; uvloop's own ``create_connection`` refuses them all."""
     row = NEW_TO_UVLOOP[name]
     plain, ours = both(way, name, row)
-    if row.ours is None:
-        assert ours is None
-    else:
-        assert isinstance(ours, row.ours)
+    assert ours is None if row.ours is None else isinstance(ours, row.ours)
     if way.startswith("uvloop") and name not in NOT_ASKED_OF_THE_PLAIN_LOOP:
         assert isinstance(plain, TypeError)
     elif not row.differs:
